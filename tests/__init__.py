@@ -1,0 +1,1 @@
+"""Tests of Towline; the folders mirror the packages."""
