@@ -1,0 +1,1 @@
+"""The ground floor: the protocol without asyncio, sockets, files or clock; everyone stands on it."""

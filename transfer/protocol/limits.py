@@ -1,0 +1,54 @@
+"""Sizes, windows and times: the protocol's defaults and bounds. Bytes and seconds."""
+
+from typing import Final
+
+KIB: Final = 1 << 10
+MIB: Final = 1 << 20
+GIB: Final = 1 << 30
+TIB: Final = 1 << 40
+
+PROTOCOL: Final = "towline.v1"
+"""The WebSocket subprotocol."""
+
+MAX_HEADER_BYTES: Final = 16 * KIB
+MAX_JSON_DEPTH: Final = 8
+MAX_TEXT_BYTES: Final = 64 * KIB
+MAX_TEXT_FRAME_BYTES: Final = 6 * MAX_TEXT_BYTES + KIB
+"""A text of 64 KiB in a frame whose every byte is written as a six-character escape."""
+MAX_METADATA_BYTES: Final = 4 * KIB
+MAX_CONTENT_TYPE_BYTES: Final = 255
+
+MAX_MESSAGE_BYTES: Final = 4 * MIB
+"""On `/ws`, after authentication."""
+MAX_ECHO_BYTES: Final = 16 * MIB
+MAX_REPLY_BYTES: Final = 2 * MIB
+"""The largest text frame that a client has to accept: the leaves of 65,536 leaves and what stands around them."""
+
+MAX_SIZE: Final = (1 << 53) - 1
+MAX_STREAM_SIZE: Final = TIB
+
+CHUNK_SIZE: Final = MIB
+WINDOW: Final = 32 * MIB
+RECEIVE_BUDGET: Final = 256 * MIB
+
+DURABLE_POINT_BYTES: Final = 8 * MIB
+DURABLE_POINT_SECONDS: Final = 0.25
+VERIFYING_SECONDS: Final = 1.0
+
+SMALL_FILE_BYTES: Final = MIB
+"""A file with `"offset":0` up to this size is kept in memory and published in a batch."""
+FIRST_WINDOW: Final = 4 * MIB
+"""What a client may send before the first `ready` of a connection."""
+MAX_UNANSWERED: Final = 256
+"""Operations that a client may have open without an answer."""
+
+MAX_LISTING: Final = 1_000
+PENDING_EXPIRY: Final = 24 * 3600.0
+"""Seconds of silence after which an unfinished upload is dropped."""
+TAKE_OVER_SECONDS: Final = 2.0
+FAREWELL_SECONDS: Final = 0.5
+
+CLOSE_TOO_BIG: Final = 1009
+CLOSE_SUPERSEDED: Final = 4409
+CLOSE_SHUTTING_DOWN: Final = 1012
+RESUMABLE_CLOSE_CODES: Final = frozenset({1001, 1005, 1006, 1011, 1012})

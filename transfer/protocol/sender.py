@@ -1,0 +1,298 @@
+"""The sending side of one upload, over any number of connections: what to send next, and what an answer means.
+
+    phase       goes on with
+    ---------   ---------------------------------------------------------------------------------------------
+    HEADER      `connected` asks for a header: of the whole upload, or of one range that is to be sent (again)
+    OPENING     ready → SENDING; complete, error
+    SENDING     bytes within the window; ack, missing, verifying, error; all sent → HEADER (a range) or eof
+    FINISHING   eof was sent; ack, missing, verifying; complete, or an error that says what to repair
+    REPAIRING   holes, or leaves to compare: ranges → HEADER, OPENING; then eof
+    CANCELLING  the upload is dropped, to send everything anew; cancelled → HEADER
+    OVER        complete, cancelled or an error for good
+
+    message     OPENING   SENDING   FINISHING
+    ---------   -------   -------   ---------
+    ready       x
+    ack                   x         x
+    missing               x         x
+    verifying             x         x
+    complete    x                   x
+    error       x         x         x
+
+It reads no source and holds no bytes: `next` says which bytes to send, `sent` that they were. Holes are ranges that
+the server does not have, rewrites ranges that it has and that differ from the source; both are sent as ranges.
+"""
+
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Final
+
+from transfer.protocol import limits
+from transfer.protocol.digest import Digest
+from transfer.protocol.errors import BadMessage, DigestMismatch, SizeMismatch, TransferError
+from transfer.protocol.messages import (
+    AckMessage,
+    CancelledMessage,
+    CancelMessage,
+    CompleteMessage,
+    EofMessage,
+    ErrorMessage,
+    MissingMessage,
+    ReadyMessage,
+    ServerMessage,
+    UploadHeader,
+    VerifyingMessage,
+    decode_leaves,
+)
+from transfer.protocol.ranges import Range, RangeSet
+
+
+class Phase(Enum):
+    HEADER = auto()
+    OPENING = auto()
+    SENDING = auto()
+    FINISHING = auto()
+    REPAIRING = auto()
+    CANCELLING = auto()
+    OVER = auto()
+
+
+ALLOWED: Final[dict[Phase, tuple[type[ServerMessage], ...]]] = {
+    Phase.OPENING: (ReadyMessage, CompleteMessage, ErrorMessage),
+    Phase.SENDING: (AckMessage, MissingMessage, VerifyingMessage, ErrorMessage),
+    Phase.FINISHING: (AckMessage, MissingMessage, VerifyingMessage, CompleteMessage, ErrorMessage),
+    Phase.CANCELLING: (ReadyMessage, AckMessage, CancelledMessage, ErrorMessage),
+}
+_BETWEEN: Final = (AckMessage, MissingMessage)
+"""What may still come of the operation before, after the next header was sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class SendMessage:
+    """Send this text frame."""
+
+    message: UploadHeader | EofMessage | CancelMessage
+
+
+@dataclass(frozen=True, slots=True)
+class SendBytes:
+    """Send at most `size` bytes of the source from `offset` on as one binary frame, then call `sent`."""
+
+    offset: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing to send before something comes, or the source's digest is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compare:
+    """The server's digest differs: compare the source's leaves with these and call `differs`, or `start_over`."""
+
+    leaves: tuple[bytes, ...]
+
+
+Action = SendMessage | SendBytes | Wait | Compare
+
+
+class Sender:
+    """One upload; `header` says what it is to become. Methods raise the TransferError that ends it."""
+
+    def __init__(self, header: UploadHeader) -> None:
+        self.phase = Phase.HEADER
+        self.header = header
+        self.size = header.size
+        self.ready: ReadyMessage | None = None
+        """The newest answer about the whole upload."""
+        self.complete: CompleteMessage | None = None
+        self.position = 0
+        self.acked = 0
+        self._end: int | None = None
+        self._window = self._chunk = limits.CHUNK_SIZE
+        self._range: Range | None = None
+        self._rewriting = False
+        self._holes = RangeSet()
+        self._rewrites = RangeSet()
+        self._whole_sent = False
+        self._digest: Digest | None = None
+        self._mismatch: tuple[bytes, ...] | None = None
+        self._cut: int | None = None
+        self._started_over = False
+        self._dropping: list[SendMessage] = []
+
+    @property
+    def digest(self) -> Digest | None:
+        """The source's, once it is known."""
+        return self._digest
+
+    # --------------------------------------------------------------------------------------------- what happens
+
+    def connected(self) -> None:
+        """A new connection is there: it begins with a header of the whole upload."""
+        self._dropping = []
+        self.phase, self._range, self._whole_sent, self._mismatch = Phase.HEADER, None, False, None
+
+    def sent(self, size: int) -> None:
+        """`size` of the bytes of the last `SendBytes` were sent."""
+        self.position += size
+
+    def source_ended(self, size: int, digest: Digest) -> None:
+        """The source has `size` bytes, with this digest."""
+        self.size, self._digest = size, digest
+        if self._range is None:
+            self._end = size
+
+    def differs(self, spans: RangeSet) -> None:
+        """The server has these leaves, with other content than the source's."""
+        self._rewrites = self._rewrites.union(spans)
+        self._mismatch = None
+
+    def cut(self, size: int) -> None:
+        """Drop what the server has from `size` on, and go on as a stream from there."""
+        self._cut, self.acked, self.phase = size, size, Phase.HEADER
+
+    def ask_with(self, digest: Digest) -> None:
+        """Say the header again with the digest: a name that has it already completes at once."""
+        self.header, self.phase = self.header.model_copy(update={"digest": digest}), Phase.HEADER
+
+    def start_over(self) -> None:
+        """Nothing differs leaf by leaf, and yet the digest does: send everything anew, once. Raises DigestMismatch."""
+        if self._started_over:
+            raise DigestMismatch("the server's digest differs again after everything was sent anew")
+        self._started_over, self.phase, self._mismatch = True, Phase.CANCELLING, None
+        self._dropping = [SendMessage(self.header), SendMessage(CancelMessage())]
+
+    def _cancelled(self) -> None:
+        self.ready, self._digest = None, None
+        self.header = self.header.model_copy(update={"upload_id": None, "lease": None, "resume": False})
+        self._holes = self._rewrites = RangeSet()
+        self.connected()
+
+    def received(self, message: ServerMessage) -> None:
+        """The server said this. Raises TransferError when it ends the upload, or makes no sense here."""
+        allowed = ALLOWED.get(self.phase, ())
+        if self.phase is Phase.OPENING and isinstance(message, _BETWEEN):
+            if isinstance(message, MissingMessage):
+                self._missing(message)
+            return
+        if not isinstance(message, allowed):
+            raise BadMessage(f"the server said {message.type!r} while the upload was {self.phase.name.lower()}")
+        if self.phase is Phase.CANCELLING:
+            if isinstance(message, CancelledMessage | ErrorMessage):
+                self._cancelled()
+            return
+        match message:
+            case ReadyMessage():
+                self._opened(message)
+            case AckMessage():
+                self.acked = max(self.acked, message.offset)
+                self._window = message.window or self._window
+            case MissingMessage():
+                self._missing(message)
+            case CompleteMessage():
+                self.complete, self.phase = message, Phase.OVER
+            case ErrorMessage():
+                self._failed(message.error)
+
+    def _missing(self, message: MissingMessage) -> None:
+        self._holes = self._holes.union(RangeSet.of(*message.ranges))
+
+    def _opened(self, ready: ReadyMessage) -> None:
+        self.header = self.header.model_copy(
+            update={"upload_id": ready.upload_id, "lease": ready.lease, "digest": None}
+        )
+        self.position = self.acked = ready.offset
+        self._window, self._chunk = ready.window, ready.chunk_size
+        self.phase = Phase.SENDING
+        if self._range is not None:
+            self._end = self._range.end
+            if self._rewriting:
+                self._rewrites = self._rewrites.remove(*self._range)
+            return
+        self.ready = ready
+        self._end = self.size
+        self._holes = RangeSet.of(*(ready.missing or ()))
+        self._rewrites = RangeSet()
+        if self._cut is not None:
+            self._cut, self.phase = None, Phase.HEADER
+
+    def _failed(self, error: TransferError) -> None:
+        if self.phase is Phase.FINISHING and isinstance(error, DigestMismatch):
+            self._mismatch = tuple(decode_leaves(str(error.facts.get("leaves", ""))))
+            self.phase = Phase.REPAIRING
+            return
+        if self.phase is Phase.FINISHING and isinstance(error, SizeMismatch) and self._holes:
+            self.phase = Phase.REPAIRING  # the disk changed what it had: the holes are sent again
+            return
+        self.phase = Phase.OVER
+        raise error
+
+    # ---------------------------------------------------------------------------------------------- what to do
+
+    def next(self) -> Action:
+        """What to do now. Not to be called once the upload is over."""
+        match self.phase:
+            case Phase.HEADER:
+                return self._open()
+            case Phase.SENDING:
+                return self._send()
+            case Phase.CANCELLING if self._dropping:
+                return self._dropping.pop(0)
+            case Phase.REPAIRING:
+                return Compare(self._mismatch) if self._mismatch is not None else self._repair()
+            case _:
+                return Wait()
+
+    def _open(self) -> Action:
+        self.phase, self._range = Phase.OPENING, None
+        size = self.size if self._cut is None else self._cut
+        return SendMessage(self.header.model_copy(update={"size": size}))
+
+    def _send(self) -> Action:
+        if self._range is None and self._holes and not self._whole_sent and self._holes_known_at_ready():
+            return self._open_range(self._holes.ranges[0], rewrite=False)
+        if self._end is None or self.position < self._end:
+            return self._send_bytes()
+        if self._range is not None:
+            if self.acked < self._range.end:
+                return Wait()
+            self._holes = self._holes.remove(*self._range)
+            return self._repair()
+        if (self._holes or self._rewrites) and self.acked < self.position:
+            return Wait()  # a header now would leave the operation
+        self._whole_sent = True
+        return self._repair() if self._holes or self._rewrites else self._finish(plain=True)
+
+    def _holes_known_at_ready(self) -> bool:
+        """Whether `ready` named holes: they are filled first, then the whole upload is opened again at its end."""
+        return self.ready is not None and bool(self.ready.missing) and self.position == self.ready.offset
+
+    def _send_bytes(self) -> Action:
+        in_flight = self.position - self.acked
+        size = self._chunk if self._end is None else min(self._chunk, self._end - self.position)
+        return SendBytes(self.position, size) if not in_flight or in_flight + size <= self._window else Wait()
+
+    def _repair(self) -> Action:
+        if self._holes:
+            return self._open_range(self._holes.ranges[0], rewrite=False)
+        if not self._whole_sent:
+            return self._open()
+        if self._rewrites:
+            return self._open_range(self._rewrites.ranges[0], rewrite=True)
+        return self._finish(plain=False)
+
+    def _open_range(self, span: Range, *, rewrite: bool) -> Action:
+        self.phase, self._range, self._rewriting = Phase.OPENING, span, rewrite
+        update: dict[str, object] = {"range": span, "rewrite": rewrite, "size": self.size}
+        return SendMessage(self.header.model_copy(update=update))
+
+    def _finish(self, *, plain: bool) -> Action:
+        if self._digest is None:
+            return Wait()
+        self.phase, self._range = Phase.FINISHING, None
+        if plain:
+            return SendMessage(EofMessage(digest=self._digest))
+        header = self.header
+        return SendMessage(EofMessage(digest=self._digest, upload_id=header.upload_id, lease=header.lease))
