@@ -1,0 +1,300 @@
+"""The catalog: what exists, on SQLite through SQLAlchemy Core.
+
+Writes run in one thread that takes what is queued, runs each piece of work in a savepoint of its own and commits
+them together: one sync serves all. Reads run in another thread on a connection that never locks writers out. What a
+`write` returned is durable (WAL with `synchronous=FULL`, asserted on every connection).
+
+`isolation_level = None` with `BEGIN IMMEDIATE` is SQLAlchemy's own recipe for SQLite; the driver's default mode loses
+read-then-update races between processes.
+"""
+
+import asyncio
+import contextlib
+import logging
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final, Generic, TypeVar
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import event
+from sqlalchemy.engine import URL, Connection, Dialect, Engine
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.types import TypeDecorator
+
+from storage.errors import NoSpace, StorageError, WriteFailed
+
+T = TypeVar("T")
+Work = Callable[[Connection], T]
+logger = logging.getLogger("towline.catalog")
+
+MAX_BATCH: Final = 64
+RETRY_SECONDS: Final = 1.0
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Moment(TypeDecorator[datetime]):
+    """An aware datetime, kept as microseconds since 1970: exact, and in order."""
+
+    impl = sa.BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
+        return None if value is None else (value - EPOCH) // timedelta(microseconds=1)
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:
+        return None if value is None else EPOCH + timedelta(microseconds=value)
+
+
+metadata = sa.MetaData()
+
+facts = sa.Table(
+    "facts",
+    metadata,
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("value", sa.Text, nullable=False),
+    comment="store_id; alive: when this store was last known to be open, in microseconds since 1970",
+)
+
+uploads = sa.Table(
+    "uploads",
+    metadata,
+    sa.Column("upload_id", sa.Text, primary_key=True),
+    sa.Column("object_id", sa.Text, nullable=False, unique=True),
+    sa.Column("owner", sa.Text, nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("size", sa.BigInteger),
+    sa.Column("if_exists", sa.Text, nullable=False),
+    sa.Column("digest_algorithm", sa.Text, nullable=False),
+    sa.Column("content_type", sa.Text, nullable=False),
+    sa.Column("modified", Moment),
+    sa.Column("metadata", sa.JSON, nullable=False),
+    sa.Column("leaf_size", sa.BigInteger, nullable=False),
+    sa.Column("durable", sa.JSON, nullable=False, comment="ranges as [[start, end], …]"),
+    sa.Column("tail_length", sa.BigInteger, nullable=False),
+    sa.Column("tail_checksum", sa.LargeBinary, nullable=False),
+    sa.Column("epoch", sa.BigInteger, nullable=False),
+    sa.Column("lease", sa.Text, nullable=False),
+    sa.Column("failed", sa.Boolean, nullable=False, comment="the object was shorter than its durable ranges"),
+    sa.Column("created", Moment, nullable=False),
+    sa.Column("active", Moment, nullable=False),
+    sa.Index("uploads_by_owner", "owner", "name", "active"),
+)
+
+leaves = sa.Table(
+    "leaves",
+    metadata,
+    sa.Column("object_id", sa.Text, primary_key=True),
+    sa.Column("segment", sa.BigInteger, primary_key=True),
+    sa.Column("checksums", sa.LargeBinary, nullable=False),
+    comment="checksums of full leaves, 64 to a row, zeros for absent ones",
+)
+
+files = sa.Table(
+    "files",
+    metadata,
+    sa.Column("file_id", sa.Text, primary_key=True),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("name_key", sa.Text, nullable=False, unique=True),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("digest", sa.Text, nullable=False),
+    sa.Column("content_type", sa.Text, nullable=False),
+    sa.Column("modified", Moment),
+    sa.Column("created", Moment, nullable=False),
+    sa.Column("owner", sa.Text, nullable=False),
+    sa.Column("metadata", sa.JSON, nullable=False),
+    sa.Index("files_by_name", "name"),
+    sa.Index("files_by_size", "size", "name"),
+    sa.Index("files_by_created", "created", "name"),
+    sa.Index("files_by_modified", "modified", "name"),
+)
+
+completed = sa.Table(
+    "completed",
+    metadata,
+    sa.Column("upload_id", sa.Text, primary_key=True),
+    sa.Column("owner", sa.Text, nullable=False),
+    sa.Column("file_id", sa.Text, nullable=False),
+    sa.Column("unchanged", sa.Boolean, nullable=False),
+    sa.Column("at", Moment, nullable=False, index=True),
+)
+
+deleting = sa.Table(
+    "deleting",
+    metadata,
+    sa.Column("object_id", sa.Text, primary_key=True),
+    comment="objects whose rows are gone and whose files are still to be unlinked",
+)
+
+
+def _connect(path: Path, *, writes: bool) -> Engine:
+    engine = sa.create_engine(URL.create("sqlite", database=str(path)), poolclass=sa.pool.SingletonThreadPool)
+
+    @event.listens_for(engine, "connect")
+    def prepare(driver: DBAPIConnection, _record: object) -> None:
+        driver.isolation_level = None
+        cursor = driver.cursor()
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=10000"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.execute("PRAGMA synchronous")
+        if cursor.fetchone() != (2,):
+            raise WriteFailed
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+def migrate(path: Path) -> None:
+    """Make the catalog at `path`, or bring it to the newest schema."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    engine = _connect(path, writes=True)
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+    engine.dispose()
+
+
+@dataclass(slots=True)
+class _Job(Generic[T]):
+    work: Work[T]
+    future: "asyncio.Future[T]"
+    loop: asyncio.AbstractEventLoop
+
+    def settle(self, result: T | None, error: BaseException | None) -> None:
+        def in_loop() -> None:
+            if self.future.cancelled():
+                return
+            if error is not None:
+                self.future.set_exception(error)
+            else:
+                self.future.set_result(result)  # type: ignore[arg-type]
+
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            self.loop.call_soon_threadsafe(in_loop)
+
+
+class Catalog:
+    """The catalog of an open store. Use `open` and `close`; `read` and `write` raise WriteFailed or NoSpace."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._jobs: queue.SimpleQueue[_Job[Any] | None] = queue.SimpleQueue()
+        self._writer = threading.Thread(target=self._write_batches, name="towline-catalog", daemon=True)
+        self._readers = ThreadPoolExecutor(1, thread_name_prefix="towline-catalog-read")
+        self._read_engine = _connect(path, writes=False)
+        self.healthy = True
+
+    def open(self) -> None:
+        self._writer.start()
+
+    def close(self) -> None:
+        """Finish what is queued, then stop. Blocks."""
+        self._jobs.put(None)
+        self._writer.join()
+        self._readers.submit(self._read_engine.dispose).result()
+        self._readers.shutdown()
+
+    async def write(self, work: Work[T]) -> T:
+        """Run `work` in a transaction and return its result once that is durable. Cancelling does not undo it."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._jobs.put(_Job(work, future, loop))
+        return await future
+
+    async def read(self, work: Work[T]) -> T:
+        """Run `work` on a snapshot."""
+
+        def in_thread() -> T:
+            try:
+                with self._read_engine.begin() as connection:
+                    return work(connection)
+            except DBAPIError as failed:
+                raise _translated(failed) from failed
+
+        return await asyncio.get_running_loop().run_in_executor(self._readers, in_thread)
+
+    # ------------------------------------------------------------------------------------------ the writing thread
+
+    def _write_batches(self) -> None:
+        engine = _connect(self._path, writes=True)
+        while (job := self._jobs.get()) is not None:
+            batch, last = self._queued_with(job)
+            try:
+                self._commit(engine, batch)
+            except DBAPIError as failed:
+                logger.error("the catalog failed: %s", failed.orig)
+                error = _translated(failed)
+                self.healthy = isinstance(error, NoSpace)
+                for waiting in batch:
+                    waiting.settle(None, error)
+                engine.dispose()
+                engine = self._repaired()
+            if last:
+                break
+        engine.dispose()
+
+    def _queued_with(self, first: _Job[Any]) -> tuple[list[_Job[Any]], bool]:
+        batch = [first]
+        while len(batch) < MAX_BATCH:
+            try:
+                job = self._jobs.get_nowait()
+            except queue.Empty:
+                break
+            if job is None:
+                return batch, True
+            batch.append(job)
+        return batch, False
+
+    def _commit(self, engine: Engine, batch: list[_Job[Any]]) -> None:
+        with engine.begin() as connection:
+            outcomes = [_attempt(connection, job.work) for job in batch]
+        for job, (result, error) in zip(batch, outcomes, strict=True):
+            job.settle(result, error)
+
+    def _repaired(self) -> Engine:
+        """A new connection, once a checkpoint succeeds: after a failed sync the old one is not trusted."""
+        while True:
+            engine = _connect(self._path, writes=True)
+            try:
+                with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                    connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+            except DBAPIError as failed:
+                logger.error("the catalog cannot be written yet: %s", failed.orig)
+                engine.dispose()
+                threading.Event().wait(RETRY_SECONDS)
+                continue
+            self.healthy = True
+            return engine
+
+
+def _attempt(connection: Connection, work: Work[T]) -> tuple[T | None, BaseException | None]:
+    """Run one piece of work in a savepoint: what it refuses does not undo its neighbours. Like a future, it hands any
+    exception on to whoever waits for the result."""
+    savepoint = connection.begin_nested()
+    try:
+        result = work(connection)
+        savepoint.commit()
+    except DBAPIError:
+        raise
+    except Exception as error:  # noqa: BLE001
+        savepoint.rollback()
+        return None, error
+    return result, None
+
+
+def _translated(failed: DBAPIError) -> StorageError:
+    if "full" in str(failed.orig):
+        return NoSpace(0, 0)
+    return WriteFailed()

@@ -1,0 +1,100 @@
+"""Who may write to an upload, inside one process: a hold, and how a newcomer ends it.
+
+The epoch in the catalog fences what a former holder would record; a hold makes sure that nothing of it still runs
+when the newcomer is let in. Between processes `flock` on the object does the same (see `lock_object`).
+"""
+
+import asyncio
+import fcntl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Final, TypeVar
+
+from storage.errors import Fenced, StillWriting
+
+T = TypeVar("T")
+LOCK_RETRY_SECONDS: Final = 0.02
+
+
+class Hold:
+    """One connection's hold on one upload."""
+
+    def __init__(self) -> None:
+        self.fenced = False
+        self._scope: asyncio.Timeout | None = None
+        self._running: set[asyncio.Future[object]] = set()
+        self._gone = asyncio.Event()
+
+    @asynccontextmanager
+    async def held(self, close: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+        """Hold it for the body, which `fence` cancels at its next await. Drains, then closes. Raises Fenced."""
+        try:
+            if self.fenced:  # superseded before it began
+                raise Fenced
+            async with asyncio.timeout(None) as self._scope:
+                yield
+        except TimeoutError:
+            if not self.fenced:
+                raise
+            raise Fenced from None
+        finally:
+            try:
+                await self._finish(asyncio.ensure_future(self._drain_and(close)))
+            finally:
+                self._gone.set()
+
+    async def run(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Run disk work that cancelling must not detach: the hold lasts until it has returned. Raises Fenced."""
+        if self.fenced:
+            raise Fenced
+        future: asyncio.Future[T] = asyncio.ensure_future(call())
+        self._running.add(future)  # type: ignore[arg-type]
+        future.add_done_callback(self._running.discard)
+        return await asyncio.shield(future)
+
+    async def fence(self, seconds: float) -> None:
+        """End the hold; returns when nothing of it runs any more. Raises StillWriting after `seconds`: the disk has
+        not answered, and letting anybody else write would not be safe."""
+        self.fenced = True
+        if self._scope is not None:
+            self._scope.reschedule(0)
+        try:
+            async with asyncio.timeout(seconds):
+                await self._gone.wait()
+        except TimeoutError:
+            raise StillWriting from None
+
+    async def _drain_and(self, close: Callable[[], Awaitable[None]]) -> None:
+        while self._running:
+            await asyncio.wait(self._running)
+        await close()
+
+    async def _finish(self, ending: "asyncio.Future[None]") -> None:
+        """Wait for the end whatever happens: threads cannot be cancelled, so a cancellation waits for them too."""
+        cancelled: asyncio.CancelledError | None = None
+        while not ending.done():
+            try:
+                await asyncio.wait([ending])
+            except asyncio.CancelledError as again:
+                cancelled = again
+        ending.result()
+        if cancelled is not None:
+            raise cancelled
+
+
+async def lock_object(descriptor: int, seconds: float) -> None:
+    """Take the exclusive `flock` (flock(2)) that other processes' writers hold. Raises StillWriting."""
+    try:
+        async with asyncio.timeout(seconds):
+            while not _try_lock(descriptor):  # noqa: ASYNC110 - the kernel tells nobody when a lock is free
+                await asyncio.sleep(LOCK_RETRY_SECONDS)
+    except TimeoutError:
+        raise StillWriting from None
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,414 @@
+"""The store on a local disk: objects in a folder, a catalog in SQLite.
+
+    <data>/
+      store.json     format and id of this store; written last of all at the first start
+      catalog.db     what exists; bears the store's id
+      objects/       contents, named by ids of the store's own
+      quarantine/    what recovery did not understand
+      serve.lock     excludes a second server
+
+What is visible is decided by catalog rows alone; names never touch the file system.
+"""
+
+import asyncio
+import logging
+import os
+import secrets
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Row
+
+from storage import recovery, rows
+from storage.batch import SmallFiles
+from storage.catalog import Catalog, uploads
+from storage.disk import Disk, translated
+from storage.errors import Fenced, NotFound, StorageError
+from storage.expiry import drop_silent
+from storage.lease import Hold, lock_object
+from storage.naming import check_early
+from storage.objects import Objects, new_object_id
+from storage.opening import open_folders
+from storage.resuming import cut_and_seal, examine
+from storage.space import Space
+from storage.store import Clock, FilePage, FileQuery, Published, StoredFile, UnfinishedUpload, UploadRequest, Writer
+from storage.writer import LocalWriter, ObjectState, Workplace
+from transfer.protocol.digest import Digest
+from transfer.protocol.leaves import NO_TAIL, Buffer, leaf_size_for
+from transfer.protocol.names import Name
+from transfer.protocol.ranges import RangeSet
+
+logger = logging.getLogger("towline.storage")
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class LocalContent:
+    """An open published content."""
+
+    def __init__(self, file: StoredFile, descriptor: int, disk: Disk) -> None:
+        self.file = file
+        self._descriptor = descriptor
+        self._disk = disk
+
+    async def read(self, offset: int, size: int) -> bytes:
+        try:
+            return await self._disk.call(os.pread, self._descriptor, size, offset)
+        except OSError as failed:
+            raise translated(failed) from failed
+
+
+class LocalStore:
+    """A `storage.store.Store` on the folder `data`. `min_free_bytes` of the disk are never promised to anybody."""
+
+    def __init__(
+        self,
+        data: Path,
+        *,
+        pending_expiry: float = 86_400.0,
+        take_over_seconds: float = 2.0,
+        min_free_bytes: int | None = None,
+        clock: Clock = utc_now,
+    ) -> None:
+        self._data = data
+        self._pending_expiry = pending_expiry
+        self._take_over_seconds = take_over_seconds
+        self._min_free_bytes = min_free_bytes
+        self._clock = clock
+        self._holds: dict[str, Hold] = {}
+        self._turns: dict[str, asyncio.Lock] = {}
+        self._background: set[asyncio.Task[None]] = set()
+        self._stack = AsyncExitStack()
+
+    # ------------------------------------------------------------------------------------------ opening, closing
+
+    async def __aenter__(self) -> Self:
+        """Open and recover. Raises StoreRefused."""
+        async with AsyncExitStack() as stack:
+            self._disk = Disk()
+            stack.callback(self._disk.close)
+            lock = await self._disk.call(open_folders, self._data)
+            stack.callback(os.close, lock)
+            self._objects = Objects(self._data / "objects")
+            stack.callback(self._objects.close)
+            self._catalog = Catalog(self._data / "catalog.db")
+            self._catalog.open()
+            stack.push_async_callback(asyncio.to_thread, self._catalog.close)
+            self._space = Space(self._data, self._clock, self._min_free_bytes)
+            self._workplace = Workplace(
+                disk=self._disk,
+                catalog=self._catalog,
+                space=self._space,
+                clock=self._clock,
+                dispose=self._dispose,
+            )
+            await self._recover()
+            self._small_files = SmallFiles(self._workplace, self._objects)
+            stack.push_async_callback(self._finish_background)
+            self._worker = asyncio.create_task(self._small_files.work())
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        self._worker.cancel()
+        await asyncio.wait([self._worker])
+        await self._catalog.write(lambda connection: recovery.note_alive(connection, self._clock()))
+        await self._stack.aclose()
+
+    async def _recover(self) -> None:
+        known = await self._catalog.read(recovery.load_known)
+        failed = await self._disk.call(recovery.mend_objects, self._objects, known, self._data / "quarantine")
+        now = self._clock()
+        await self._catalog.write(lambda connection: recovery.settle_rows(connection, known, failed, now))
+
+    async def _finish_background(self) -> None:
+        while self._background:
+            await asyncio.wait(self._background)
+
+    @property
+    def healthy(self) -> bool:
+        return self._catalog.healthy
+
+    # -------------------------------------------------------------------------------------------------- writing
+
+    @asynccontextmanager
+    async def begin(self, request: UploadRequest) -> AsyncIterator[Writer]:
+        upload_id, object_id, lease = secrets.token_urlsafe(18), new_object_id(), secrets.token_urlsafe(18)
+        self._space.reserve(upload_id, request.size or 0)
+        hold = Hold()
+        try:
+            descriptor = await self._on_disk(self._create_now, object_id)
+            await lock_object(descriptor, self._take_over_seconds)
+            existing = await self._insert(request, upload_id, object_id, lease, descriptor)
+        except BaseException:
+            self._space.release(upload_id)
+            raise
+        writer = LocalWriter(
+            self._workplace,
+            hold,
+            request,
+            ObjectState(),
+            upload_id=upload_id,
+            object_id=object_id,
+            lease=lease,
+            epoch=1,
+            leaf_size=leaf_size_for(request.size),
+            descriptor=descriptor,
+            existing=existing,
+        )
+        async with self._holding(hold, writer):
+            yield writer
+
+    def _create_now(self, object_id: str) -> int:
+        descriptor = self._objects.create(object_id)
+        self._objects.sync_entry(object_id)
+        return descriptor
+
+    async def _insert(
+        self, request: UploadRequest, upload_id: str, object_id: str, lease: str, descriptor: int
+    ) -> StoredFile | None:
+        now = self._clock()
+        values = rows.request_values(request) | {
+            "upload_id": upload_id,
+            "object_id": object_id,
+            "owner": request.owner,
+            "leaf_size": leaf_size_for(request.size),
+            "durable": [],
+            "tail_length": 0,
+            "tail_checksum": NO_TAIL.checksum,
+            "epoch": 1,
+            "lease": lease,
+            "failed": False,
+            "created": now,
+            "active": now,
+        }
+
+        def work(connection: Connection) -> StoredFile | None:
+            existing = _check_name(connection, request)
+            connection.execute(sa.insert(uploads).values(values))
+            return existing
+
+        try:
+            return await self._catalog.write(work)
+        except StorageError:
+            await self._disk.call(os.close, descriptor)
+            await self._disk.call(self._objects.unlink, object_id)
+            raise
+
+    @asynccontextmanager
+    async def resume(
+        self, upload_id: str, owner: str, request: UploadRequest | None = None, *, lease: str | None = None
+    ) -> AsyncIterator[Writer]:
+        hold = Hold()
+        async with self._turns.setdefault(upload_id, asyncio.Lock()):  # newcomers queue
+            wanted, existing = await self._catalog.write(
+                lambda connection: _take_lease(connection, upload_id, owner, request, lease)
+            )
+            if (holder := self._holds.get(upload_id)) is not None:
+                await holder.fence(self._take_over_seconds)
+            # what the former holder recorded until its fence is in the catalog now
+            row, leaves = await self._catalog.read(lambda connection: _load_upload(connection, upload_id, owner))
+            writer = await self._open_writer(hold, row, leaves, wanted, existing)
+            self._holds[upload_id] = hold
+        async with self._holding(hold, writer):
+            yield writer
+
+    async def _open_writer(
+        self,
+        hold: Hold,
+        row: Row[Any],
+        leaves: dict[int, bytes],
+        request: UploadRequest,
+        existing: StoredFile | None,
+    ) -> LocalWriter:
+        durable = rows.ranges_of(row.durable)
+        size = request.size
+        kept = durable.total if size is None else durable.intersection(RangeSet.of((0, size))).total
+        self._space.reserve(row.upload_id, 0 if size is None else size - kept)
+        descriptor = await self._on_disk(lambda: self._objects.open(row.object_id, write=True))
+        try:
+            await lock_object(descriptor, self._take_over_seconds)
+            before = ObjectState(durable, leaves, rows.tail_of(row))
+            state, tail_hasher = await self._on_disk(examine, descriptor, before, row.leaf_size, size)
+            await self._record_resume(row, request, state, leaves.keys() - state.leaves.keys())
+            await self._on_disk(cut_and_seal, descriptor, state)
+        except BaseException:
+            self._space.linger(row.upload_id)
+            await asyncio.shield(self._disk.call(os.close, descriptor))
+            raise
+        return LocalWriter(
+            self._workplace,
+            hold,
+            request,
+            state,
+            upload_id=row.upload_id,
+            object_id=row.object_id,
+            lease=row.lease,
+            epoch=row.epoch,
+            leaf_size=row.leaf_size,
+            descriptor=descriptor,
+            existing=existing,
+            tail_hasher=tail_hasher,
+        )
+
+    async def _record_resume(
+        self, row: Row[Any], request: UploadRequest, state: ObjectState, dropped: set[int]
+    ) -> None:
+        values = rows.request_values(request) | {
+            "durable": rows.ranges_json(state.durable),
+            "tail_length": state.tail.length,
+            "tail_checksum": state.tail.checksum,
+            "active": self._clock(),
+        }
+
+        def work(connection: Connection) -> None:
+            rows.update_upload(connection, row.upload_id, row.epoch, values)
+            rows.save_leaves(connection, row.object_id, state.leaves, dropped)
+
+        await self._catalog.write(work)
+
+    @asynccontextmanager
+    async def _holding(self, hold: Hold, writer: LocalWriter) -> AsyncIterator[None]:
+        self._holds[writer.upload_id] = hold
+        try:
+            async with hold.held(writer.close):
+                yield
+        finally:
+            if self._holds.get(writer.upload_id) is hold:
+                del self._holds[writer.upload_id]
+
+    async def _on_disk(self, function: Callable[..., Any], *arguments: object) -> Any:
+        try:
+            return await self._disk.call(function, *arguments)
+        except OSError as failed:
+            logger.error("the disk failed: %s", failed)
+            raise translated(failed) from failed
+
+    async def find_unfinished(self, name: Name, owner: str) -> str | None:
+        return await self._catalog.read(lambda connection: rows.most_recent_upload(connection, name, owner))
+
+    async def find_completed(self, upload_id: str, owner: str) -> Published | None:
+        return await self._catalog.read(lambda connection: rows.find_completed(connection, upload_id, owner))
+
+    async def put(self, request: UploadRequest, content: Buffer, digest: Digest) -> Published:
+        key = secrets.token_hex(8)
+        self._space.reserve(key, len(content))
+        try:
+            return await self._small_files.put(request, content, digest)
+        finally:
+            self._space.release(key)
+
+    async def cancel(self, upload_id: str, owner: str) -> None:
+        async with self._turns.setdefault(upload_id, asyncio.Lock()):
+
+            def work(connection: Connection) -> list[str]:
+                row = rows.find_upload(connection, upload_id, owner)
+                rows.remove_upload(connection, upload_id, row.epoch)
+                rows.dispose(connection, [row.object_id])
+                return rows.disposable(connection)
+
+            disposable = await self._catalog.write(work)
+            self._space.release(upload_id)
+            self._dispose(disposable)
+            if (holder := self._holds.get(upload_id)) is not None:
+                await holder.fence(self._take_over_seconds)
+        self._turns.pop(upload_id, None)
+
+    async def unfinished(self, owner: str) -> list[UnfinishedUpload]:
+        pending_expiry = self._pending_expiry
+        return await self._catalog.read(lambda connection: rows.unfinished(connection, owner, pending_expiry))
+
+    async def expire(self) -> int:
+        now, connected = self._clock(), set(self._holds)
+
+        def work(connection: Connection) -> tuple[int, list[str]]:
+            return drop_silent(connection, now, self._pending_expiry, connected), rows.disposable(connection)
+
+        dropped, disposable = await self._catalog.write(work)
+        self._turns = {key: turn for key, turn in self._turns.items() if turn.locked() or key in self._holds}
+        self._dispose(disposable)
+        return dropped
+
+    # ---------------------------------------------------------------------------------------------------- files
+
+    async def find(self, name: Name) -> StoredFile | None:
+        return await self._catalog.read(lambda connection: rows.find_file(connection, name))
+
+    @asynccontextmanager
+    async def open(self, file: StoredFile) -> AsyncIterator[LocalContent]:
+        try:
+            descriptor = await self._disk.call(self._objects.open, file.file_id)
+        except FileNotFoundError:
+            raise NotFound(f"the file {str(file.name)!r}") from None
+        except OSError as failed:
+            raise translated(failed) from failed
+        try:
+            yield LocalContent(file, descriptor, self._disk)
+        finally:
+            os.close(descriptor)
+
+    async def list_files(self, query: FileQuery) -> FilePage:
+        return await self._catalog.read(lambda connection: rows.list_files(connection, query))
+
+    async def rename(self, name: Name, new_name: Name) -> StoredFile:
+        return await self._catalog.write(lambda connection: rows.rename_file(connection, name, new_name))
+
+    async def delete(self, name: Name) -> None:
+        def work(connection: Connection) -> list[str]:
+            file = rows.find_file(connection, name)
+            if file is None:
+                raise NotFound(f"the file {str(name)!r}")
+            rows.delete_file(connection, file)
+            return rows.disposable(connection)
+
+        self._dispose(await self._catalog.write(work))
+
+    def _dispose(self, object_ids: list[str]) -> None:
+        """Unlink in the background: it can take a second. What is left is done at the next start."""
+        if object_ids:
+            self._spawn(self._unlink(object_ids))
+
+    async def _unlink(self, object_ids: list[str]) -> None:
+        try:
+            for object_id in object_ids:
+                await self._disk.call(self._objects.unlink, object_id)
+                await self._catalog.write(lambda connection, gone=object_id: rows.disposed(connection, [gone]))  # type: ignore[misc]
+        except (OSError, StorageError) as failed:
+            logger.error("an object could not be deleted, the next start does it: %s", failed)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+
+def _check_name(connection: Connection, request: UploadRequest) -> StoredFile | None:
+    def look_up(name: Name) -> Any:
+        return rows.occupant(connection, name)
+
+    return check_early(request.name, request.size, request.if_exists, look_up)
+
+
+def _take_lease(
+    connection: Connection, upload_id: str, owner: str, request: UploadRequest | None, lease: str | None
+) -> tuple[UploadRequest, StoredFile | None]:
+    """Raise the epoch, so that the former holder records nothing any more. Returns what the upload is to become."""
+    row = rows.find_upload(connection, upload_id, owner)
+    if lease is not None and not secrets.compare_digest(lease.encode(), row.lease.encode()):
+        raise Fenced
+    wanted = request or rows.request_of(row)
+    existing = _check_name(connection, wanted)
+    taken = {"epoch": row.epoch + 1, "lease": lease or secrets.token_urlsafe(18)}
+    rows.update_upload(connection, upload_id, row.epoch, taken)
+    return wanted, existing
+
+
+def _load_upload(connection: Connection, upload_id: str, owner: str) -> tuple[Row[Any], dict[int, bytes]]:
+    row = rows.find_upload(connection, upload_id, owner)
+    return row, rows.load_leaves(connection, row.object_id)

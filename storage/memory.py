@@ -1,0 +1,424 @@
+"""The reference store: plain dicts, no threads, obviously right. What other stores do is compared with this one.
+
+It forgets what real disks forget: every upload has its bytes twice, as received and as durable, and what was not
+synced is gone when its writer leaves. Everything is gone when the process ends.
+"""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Self
+
+from storage.errors import Fenced, Incomplete, NameTaken, NotFound, StillWriting, TooLong, WrongDigest
+from storage.listing import make_cursor, position_of, read_cursor
+from storage.naming import Occupant, check_early, settle
+from storage.store import Clock, FilePage, FileQuery, Published, StoredFile, UnfinishedUpload, UploadRequest, Writer
+from transfer.protocol.digest import Digest, digest_bytes
+from transfer.protocol.leaves import ABSENT, Buffer, leaf_checksum, leaf_range, leaf_size_for, leaves_of
+from transfer.protocol.names import Name
+from transfer.protocol.ranges import Range, RangeSet
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(slots=True)
+class _Bytes:
+    """Some bytes of a content, and which they are; zeros stand in the holes."""
+
+    ranges: RangeSet = field(default_factory=RangeSet)
+    content: bytearray = field(default_factory=bytearray)
+
+    def copy(self) -> "_Bytes":
+        return _Bytes(self.ranges, bytearray(self.content))
+
+    def put(self, offset: int, content: bytes) -> None:
+        end = offset + len(content)
+        self.content.extend(bytes(max(0, end - len(self.content))))
+        self.content[offset:end] = content
+        self.ranges = self.ranges.add(offset, end)
+
+    def cut(self, size: int) -> None:
+        del self.content[size:]
+        self.ranges = self.ranges.intersection(RangeSet.of((0, size)))
+
+
+@dataclass(slots=True, kw_only=True)
+class _Upload:
+    upload_id: str
+    lease: str
+    request: UploadRequest
+    leaf_size: int
+    created: datetime
+    active: datetime
+    received: _Bytes = field(default_factory=_Bytes)
+    durable: _Bytes = field(default_factory=_Bytes)
+    epoch: int = 0
+    """Counts those who asked to write; all but the last are fenced."""
+    scope: asyncio.Timeout | None = None
+    """Ends the body of whoever writes now."""
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held by whoever writes now, until they have left."""
+
+    def fence(self) -> int:
+        """Fence whoever writes or waits to; returns the epoch of the one who comes instead."""
+        self.epoch += 1
+        scope, self.scope = self.scope, None
+        if scope is not None:
+            scope.reschedule(0)
+        return self.epoch
+
+
+@dataclass(frozen=True, slots=True)
+class _Completed:
+    owner: str
+    file_id: str
+    unchanged: bool
+    at: datetime
+
+
+class MemoryContent:
+    """An open published content: it holds the bytes itself."""
+
+    def __init__(self, file: StoredFile, content: bytes) -> None:
+        self.file = file
+        self._content = content
+
+    async def read(self, offset: int, size: int) -> bytes:
+        return self._content[offset : offset + size]
+
+
+class MemoryWriter:
+    """A `storage.store.Writer`, until it is fenced or over."""
+
+    def __init__(self, store: "MemoryStore", upload: _Upload, existing: StoredFile | None) -> None:
+        self.upload_id, self.lease, self.leaf_size = upload.upload_id, upload.lease, upload.leaf_size
+        self.name, self.size, self.existing = upload.request.name, upload.request.size, existing
+        self.on_damage: Callable[[Range], None] | None = None
+        """Never called: memory does not rot."""
+        self.over = False
+        self._store, self._upload, self._epoch = store, upload, upload.epoch
+
+    @property
+    def fenced(self) -> bool:
+        return self._upload.epoch != self._epoch
+
+    @property
+    def received(self) -> RangeSet:
+        return self._upload.received.ranges
+
+    @property
+    def durable(self) -> RangeSet:
+        return self._upload.durable.ranges
+
+    @property
+    def leaves(self) -> bytes:
+        received = self._upload.received
+        count = -(-received.ranges.furthest // self.leaf_size)
+        end = count * self.leaf_size if self.size is None else self.size
+        spans = [leaf_range(index, self.leaf_size, end) for index in range(count)]
+        return b"".join(
+            leaf_checksum(received.content[span.start : span.end]) if received.ranges.covers(*span) else ABSENT
+            for span in spans
+        )
+
+    @property
+    def hashed_offset(self) -> int:
+        return self.received.leading
+
+    def _check_lease(self) -> None:
+        if self.fenced or self.over:
+            raise Fenced
+        self._upload.active = self._store.clock()
+
+    async def write(self, offset: int, chunks: Sequence[Buffer]) -> None:
+        self._check_lease()
+        content = b"".join(chunks)
+        end = offset + len(content)
+        if self.size is not None and end > self.size:
+            raise TooLong(self.size, end)
+        self._upload.received.put(offset, content)
+
+    async def sync(self) -> RangeSet:
+        self._check_lease()
+        self._upload.durable = self._upload.received.copy()
+        return self.durable
+
+    async def forget(self, span: Range) -> None:
+        self._check_lease()
+        for kept in (self._upload.received, self._upload.durable):
+            kept.ranges = kept.ranges.remove(*span)
+
+    async def finish(self, digest: Digest) -> Published:
+        await self.sync()
+        size = self.received.furthest if self.size is None else self.size
+        if holes := self.received.holes(size):
+            raise Incomplete(size, holes)
+        content = bytes(self._upload.received.content[:size])
+        actual = digest_bytes(content, self._upload.request.digest_algorithm)
+        if actual != digest:
+            raise WrongDigest(digest, actual, b"".join(leaves_of([content], self.leaf_size)))
+        published = self._store.publish_upload(self._upload, content, digest)
+        self.over = True
+        return published
+
+    async def cancel(self) -> None:
+        self._check_lease()
+        self._store.drop_upload(self._upload)
+        self.over = True
+
+
+class MemoryStore:
+    """A `storage.store.Store` that keeps everything in memory."""
+
+    def __init__(
+        self, *, pending_expiry: float = 86_400.0, take_over_seconds: float = 2.0, clock: Clock = utc_now
+    ) -> None:
+        self._pending_expiry = timedelta(seconds=pending_expiry)
+        self._take_over_seconds = take_over_seconds
+        self.clock = clock
+        self._uploads: dict[str, _Upload] = {}
+        self._completed: dict[str, _Completed] = {}
+        self._files: dict[str, StoredFile] = {}
+        """By the keys of their names."""
+        self._contents: dict[str, bytes] = {}
+        """By file_id."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        pass
+
+    @property
+    def healthy(self) -> bool:
+        return True
+
+    def lose_unsynced(self) -> None:
+        """For tests: what a power cut does. Writers are fenced, and of every upload only what is durable is left."""
+        for upload in self._uploads.values():
+            upload.fence()
+            upload.received = upload.durable.copy()
+
+    # ---------------------------------------------------------------------------------------------------- writing
+
+    @asynccontextmanager
+    async def begin(self, request: UploadRequest) -> AsyncIterator[Writer]:
+        check_early(request.name, request.size, request.if_exists, self._look_up)
+        now = self.clock()
+        upload = _Upload(
+            upload_id=secrets.token_urlsafe(18),
+            lease=secrets.token_urlsafe(18),
+            request=request,
+            leaf_size=leaf_size_for(request.size),
+            created=now,
+            active=now,
+        )
+        self._uploads[upload.upload_id] = upload
+        async with self._writing(upload, request) as writer:
+            yield writer
+
+    @asynccontextmanager
+    async def resume(
+        self, upload_id: str, owner: str, request: UploadRequest | None = None, *, lease: str | None = None
+    ) -> AsyncIterator[Writer]:
+        upload = self._upload_of(upload_id, owner)
+        if lease is not None and lease != upload.lease:
+            raise Fenced
+        wanted = upload.request if request is None else replace(request, owner=owner)
+        check_early(wanted.name, wanted.size, wanted.if_exists, self._look_up)  # before anybody is disturbed
+        if lease is None:
+            upload.lease = secrets.token_urlsafe(18)
+        async with self._writing(upload, wanted) as writer:
+            yield writer
+
+    @asynccontextmanager
+    async def _writing(self, upload: _Upload, request: UploadRequest) -> AsyncIterator[MemoryWriter]:
+        epoch = upload.fence()
+        async with self._turn(upload):
+            if upload.epoch != epoch:  # superseded while waiting
+                raise Fenced
+            writer = self._open_writer(upload, request)
+            try:
+                async with asyncio.timeout(None) as upload.scope:
+                    yield writer
+            except TimeoutError:
+                if not writer.fenced:
+                    raise
+                raise Fenced from None
+            finally:
+                writer.over, upload.scope, upload.active = True, None, self.clock()
+                upload.received = upload.durable.copy()
+            if writer.fenced:
+                raise Fenced
+
+    @asynccontextmanager
+    async def _turn(self, upload: _Upload) -> AsyncIterator[None]:
+        """Wait until whoever was fenced has left. Raises StillWriting; NotFound when the upload went with them."""
+        try:
+            async with asyncio.timeout(self._take_over_seconds):
+                await upload.turn.acquire()
+        except TimeoutError:
+            raise StillWriting from None
+        try:
+            self._upload_of(upload.upload_id, upload.request.owner)
+            yield
+        finally:
+            upload.turn.release()
+
+    def _open_writer(self, upload: _Upload, request: UploadRequest) -> MemoryWriter:
+        upload.request, upload.active = request, self.clock()
+        for kept in (upload.received, upload.durable):
+            if request.size is not None:
+                kept.cut(request.size)
+        return MemoryWriter(self, upload, self._files.get(request.name.key))
+
+    def _upload_of(self, upload_id: str, owner: str) -> _Upload:
+        upload = self._uploads.get(upload_id)
+        if upload is None or upload.request.owner != owner:
+            raise NotFound("this upload")
+        return upload
+
+    def drop_upload(self, upload: _Upload) -> None:
+        del self._uploads[upload.upload_id]
+
+    async def cancel(self, upload_id: str, owner: str) -> None:
+        upload = self._upload_of(upload_id, owner)
+        upload.fence()
+        async with self._turn(upload):
+            self.drop_upload(upload)
+
+    async def expire(self) -> int:
+        before = self.clock() - self._pending_expiry
+        silent = [upload for upload in self._uploads.values() if upload.active < before and not upload.turn.locked()]
+        for upload in silent:
+            self.drop_upload(upload)
+        self._completed = {key: completed for key, completed in self._completed.items() if completed.at >= before}
+        return len(silent)
+
+    async def find_unfinished(self, name: Name, owner: str) -> str | None:
+        return next((upload.upload_id for upload in await self.unfinished(owner) if upload.name == name), None)
+
+    async def unfinished(self, owner: str) -> list[UnfinishedUpload]:
+        found = [
+            UnfinishedUpload(
+                upload_id=upload.upload_id,
+                name=upload.request.name,
+                size=upload.request.size,
+                offset=upload.durable.ranges.leading,
+                created=upload.created,
+                active=upload.active,
+                expires=upload.active + self._pending_expiry,
+            )
+            for upload in self._uploads.values()
+            if upload.request.owner == owner
+        ]
+        return sorted(found, key=lambda upload: (upload.active, upload.created), reverse=True)
+
+    async def find_completed(self, upload_id: str, owner: str) -> Published | None:
+        completed = self._completed.get(upload_id)
+        if completed is None or completed.owner != owner:
+            return None
+        found = (file for file in self._files.values() if file.file_id == completed.file_id)
+        return next((Published(file, unchanged=completed.unchanged) for file in found), None)
+
+    # ------------------------------------------------------------------------------------------------- publishing
+
+    async def put(self, request: UploadRequest, content: Buffer, digest: Digest) -> Published:
+        actual = digest_bytes(content, digest.algorithm)
+        if actual != digest:
+            raise WrongDigest(digest, actual)
+        return self._publish(request, bytes(content), digest)
+
+    def publish_upload(self, upload: _Upload, content: bytes, digest: Digest) -> Published:
+        published = self._publish(upload.request, content, digest)
+        self.drop_upload(upload)
+        self._completed[upload.upload_id] = _Completed(
+            upload.request.owner, published.file.file_id, published.unchanged, self.clock()
+        )
+        return published
+
+    def _publish(self, request: UploadRequest, content: bytes, digest: Digest) -> Published:
+        settled = settle(request.name, request.if_exists, digest, self._look_up)
+        if settled.unchanged is not None:
+            return Published(settled.unchanged, unchanged=True)
+        if settled.replaced is not None:
+            self._remove(settled.replaced)
+        file = StoredFile(
+            file_id=secrets.token_hex(16),
+            name=settled.name,
+            size=len(content),
+            digest=digest,
+            content_type=request.content_type,
+            modified=request.modified,
+            created=self.clock(),
+            owner=request.owner,
+            metadata=dict(request.metadata),
+        )
+        self._files[file.name.key] = file
+        self._contents[file.file_id] = content
+        return Published(file)
+
+    def _remove(self, file: StoredFile) -> None:
+        del self._files[file.name.key], self._contents[file.file_id]
+
+    def _look_up(self, name: Name, besides: StoredFile | None = None) -> Occupant | None:
+        """What stands in the way of `name`, leaving `besides` out: names are one namespace, and `a` excludes `a/b`."""
+        same, parents, folder = name.key, name.parents, name.key + "/"
+        for key, file in self._files.items():
+            if file is besides:
+                continue
+            if key == same:
+                return Occupant(file=file)
+            if key in parents or key.startswith(folder):
+                return Occupant(conflict=file.name)
+        return None
+
+    # ------------------------------------------------------------------------------------------------------ files
+
+    async def find(self, name: Name) -> StoredFile | None:
+        file = self._files.get(name.key)
+        return file if file is not None and file.name == name else None
+
+    async def _get(self, name: Name) -> StoredFile:
+        file = await self.find(name)
+        if file is None:
+            raise NotFound(f"the file {str(name)!r}")
+        return file
+
+    @asynccontextmanager
+    async def open(self, file: StoredFile) -> AsyncIterator[MemoryContent]:
+        content = self._contents.get(file.file_id)
+        if content is None:
+            raise NotFound(f"the file {str(file.name)!r}")
+        yield MemoryContent(file, content)
+
+    async def list_files(self, query: FileQuery) -> FilePage:
+        after = read_cursor(query)
+        found = [
+            file
+            for key, file in self._files.items()
+            if file.name.value.startswith(query.prefix) and query.contains.casefold() in key
+        ]
+        found.sort(key=lambda file: position_of(file, query.sort).rank, reverse=query.descending)
+        if after is not None:
+            found = [file for file in found if position_of(file, query.sort).follows(after, query)]
+        page = found[: query.limit]
+        return FilePage(page, make_cursor(query, page[-1]) if len(found) > len(page) else None)
+
+    async def rename(self, name: Name, new_name: Name) -> StoredFile:
+        file = await self._get(name)
+        taken = self._look_up(new_name, besides=file)
+        if taken is not None:
+            raise NameTaken(new_name, taken.file, taken.conflict)
+        renamed = replace(file, name=new_name)
+        del self._files[name.key]
+        self._files[new_name.key] = renamed
+        return renamed
+
+    async def delete(self, name: Name) -> None:
+        self._remove(await self._get(name))

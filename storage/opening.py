@@ -1,0 +1,97 @@
+"""The folder of a local store: made at the first start, checked at every other.
+
+`store.json` is the last to appear, so a first start that was cut short is done again. A catalog that is missing, or
+another store's, is refused: guessing would publish the wrong things or nothing.
+"""
+
+import fcntl
+import json
+import os
+import secrets
+from pathlib import Path
+from typing import Final
+
+import sqlalchemy as sa
+
+from storage.catalog import facts, migrate
+from storage.errors import StoreRefused
+from storage.objects import Objects, sync_folder
+
+FORMAT: Final = 1
+
+
+def open_folders(data: Path) -> int:
+    """Make or check the folder; returns the descriptor that holds `serve.lock`. Raises StoreRefused."""
+    try:
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = os.open(data / "serve.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as failed:
+        raise StoreRefused(f"cannot use the data directory {data}: {failed.strerror}") from failed
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if (data / "store.json").exists():
+            _check_store(data)
+        else:
+            _make_store(data)
+        migrate(data / "catalog.db")
+    except BlockingIOError:
+        os.close(lock)
+        raise StoreRefused(
+            f"another server uses the data directory {data}: stop it, or choose another --data"
+        ) from None
+    except BaseException:
+        os.close(lock)
+        raise
+    return lock
+
+
+def _make_store(data: Path) -> None:
+    """The first start, or one that was cut short: `store.json` is the last to appear."""
+    if (data / "objects").exists() and any(path.is_file() for path in (data / "objects").rglob("*")):
+        raise StoreRefused(f"{data} holds objects but no store.json: run towline recover, or choose another --data")
+    for leftover in data.glob("catalog.db*"):
+        leftover.unlink()
+    Objects.make_folders(data / "objects")
+    (data / "quarantine").mkdir(mode=0o700, exist_ok=True)
+    store_id = secrets.token_hex(16)
+    migrate(data / "catalog.db")
+    _bear_id(data / "catalog.db", store_id)
+    text = json.dumps({"format": FORMAT, "store_id": store_id}) + "\n"
+    partial = data / "store.json.new"
+    with partial.open("w") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    partial.rename(data / "store.json")
+    sync_folder(data)
+    sync_folder(data.parent)
+
+
+def _bear_id(path: Path, store_id: str) -> None:
+    engine = sa.create_engine(sa.engine.URL.create("sqlite", database=str(path)))
+    with engine.begin() as connection:
+        connection.execute(sa.insert(facts).values(key="store_id", value=store_id))
+    engine.dispose()
+
+
+def _check_store(data: Path) -> None:
+    try:
+        identity = json.loads((data / "store.json").read_text())
+        store_id, store_format = identity["store_id"], identity["format"]
+    except (ValueError, KeyError, TypeError, OSError) as failed:
+        raise StoreRefused(f"{data / 'store.json'} cannot be read: run towline recover") from failed
+    if store_format != FORMAT:
+        raise StoreRefused(f"{data} has format {store_format}, this version reads {FORMAT}: install a newer towline")
+    path = data / "catalog.db"
+    if not path.exists():
+        raise StoreRefused(f"the catalog of {data} is missing: run towline recover")
+    engine = sa.create_engine(sa.engine.URL.create("sqlite", database=str(path)))
+    try:
+        with engine.connect() as connection:
+            found = connection.execute(sa.select(facts.c.value).where(facts.c.key == "store_id")).scalar_one_or_none()
+    except sa.exc.DBAPIError as failed:
+        raise StoreRefused(f"the catalog of {data} cannot be read: run towline recover") from failed
+    finally:
+        engine.dispose()
+    if found != store_id:
+        raise StoreRefused(f"the catalog of {data} belongs to another store: run towline recover")

@@ -1,0 +1,305 @@
+"""Rows of the catalog and what they mean: the statements of the local store, each run inside a transaction.
+
+Nothing here touches a disk or decides when; every function takes an open connection.
+"""
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Row
+from sqlalchemy.sql.elements import ColumnElement
+
+from storage.catalog import completed, deleting, files, leaves, uploads
+from storage.errors import Fenced, NameTaken, NotFound
+from storage.listing import Position, make_cursor, read_cursor
+from storage.naming import Occupant, Settled, settle
+from storage.store import FilePage, FileQuery, IfExists, Published, StoredFile, UnfinishedUpload, UploadRequest
+from transfer.protocol.digest import Digest
+from transfer.protocol.leaves import ABSENT, CHECKSUM_BYTES, Tail
+from transfer.protocol.names import Name
+from transfer.protocol.ranges import RangeSet
+
+LEAVES_PER_SEGMENT = 64
+
+# ------------------------------------------------------------------------------------------------------- files
+
+
+def stored_file(row: Row[Any]) -> StoredFile:
+    return StoredFile(
+        file_id=row.file_id,
+        name=Name.parse(row.name),
+        size=row.size,
+        digest=Digest.parse(row.digest),
+        content_type=row.content_type,
+        modified=row.modified,
+        created=row.created,
+        owner=row.owner,
+        metadata=row.metadata,
+    )
+
+
+def find_file(connection: Connection, name: Name) -> StoredFile | None:
+    row = connection.execute(sa.select(files).where(files.c.name == name.value)).one_or_none()
+    return None if row is None else stored_file(row)
+
+
+def file_is_there(connection: Connection, file_id: str) -> bool:
+    return connection.execute(sa.select(files.c.file_id).where(files.c.file_id == file_id)).first() is not None
+
+
+def occupant(connection: Connection, name: Name) -> Occupant | None:
+    """What stands in the way of `name`: names are one namespace, and `a` excludes `a/b`."""
+    row = connection.execute(sa.select(files).where(files.c.name_key == name.key)).one_or_none()
+    if row is not None:
+        return Occupant(file=stored_file(row))
+    below = (files.c.name_key > name.key + "/") & (files.c.name_key < name.key + "0")  # "0" follows "/"
+    near = connection.execute(
+        sa.select(files.c.name).where(files.c.name_key.in_(name.parents) | below).limit(1)
+    ).scalar_one_or_none()
+    return None if near is None else Occupant(conflict=Name.parse(near))
+
+
+def publish(
+    connection: Connection, request: UploadRequest, digest: Digest, size: int, object_id: str, now: datetime
+) -> Published:
+    """Make the object a file, or find that it is there already. What is not needed any more goes to `deleting`.
+    Raises NameTaken."""
+    settled: Settled = settle(request.name, request.if_exists, digest, lambda name: occupant(connection, name))
+    if settled.unchanged is not None:
+        dispose(connection, [object_id])
+        return Published(settled.unchanged, unchanged=True)
+    if settled.replaced is not None:
+        delete_file(connection, settled.replaced)
+    file = StoredFile(
+        file_id=object_id,
+        name=settled.name,
+        size=size,
+        digest=digest,
+        content_type=request.content_type,
+        modified=request.modified,
+        created=now,
+        owner=request.owner,
+        metadata=request.metadata,
+    )
+    texts = {"name": file.name.value, "name_key": file.name.key, "digest": str(digest)}
+    connection.execute(sa.insert(files).values(asdict(file) | texts))
+    return Published(file)
+
+
+def rename_file(connection: Connection, name: Name, new_name: Name) -> StoredFile:
+    file = find_file(connection, name)
+    if file is None:
+        raise NotFound(f"the file {str(name)!r}")
+    taken = occupant(connection, new_name)
+    if taken is not None and (taken.file is None or taken.file.file_id != file.file_id):
+        raise NameTaken(new_name, taken.file, taken.conflict)
+    connection.execute(
+        sa.update(files).where(files.c.file_id == file.file_id).values(name=new_name.value, name_key=new_name.key)
+    )
+    renamed = find_file(connection, new_name)
+    assert renamed is not None
+    return renamed
+
+
+def delete_file(connection: Connection, file: StoredFile) -> None:
+    connection.execute(sa.delete(files).where(files.c.file_id == file.file_id))
+    dispose(connection, [file.file_id])
+
+
+def dispose(connection: Connection, object_ids: Iterable[str]) -> None:
+    """These objects are to be unlinked, now or by the next recovery."""
+    for object_id in object_ids:
+        connection.execute(sa.delete(leaves).where(leaves.c.object_id == object_id))
+        connection.execute(sa.insert(deleting).prefix_with("OR IGNORE").values(object_id=object_id))
+
+
+def disposable(connection: Connection) -> list[str]:
+    """The objects that are to be unlinked."""
+    return list(connection.execute(sa.select(deleting.c.object_id)).scalars())
+
+
+def disposed(connection: Connection, object_ids: Iterable[str]) -> None:
+    """They are unlinked."""
+    connection.execute(sa.delete(deleting).where(deleting.c.object_id.in_(list(object_ids))))
+
+
+# ----------------------------------------------------------------------------------------------------- listing
+
+
+def list_files(connection: Connection, query: FileQuery) -> FilePage:
+    """One page by keyset. Raises ValueError for a cursor that is none."""
+    column: sa.Column[Any] = files.c[query.sort]
+    select = sa.select(files).where(*_matching(query))
+    if (position := read_cursor(query)) is not None:
+        select = select.where(_after(query, column, position))
+    order = [column] if query.sort == "name" else [column, files.c.name]
+    select = select.order_by(*(key.desc() if query.descending else key for key in order))
+    rows = connection.execute(select.limit(query.limit + 1)).all()
+    page = [stored_file(row) for row in rows[: query.limit]]
+    more = len(rows) > query.limit
+    return FilePage(page, make_cursor(query, page[-1]) if more else None)
+
+
+def _matching(query: FileQuery) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
+    if query.prefix:
+        conditions.append(files.c.name >= query.prefix)
+        if (end := _after_prefix(query.prefix)) is not None:
+            conditions.append(files.c.name < end)
+    if query.contains:
+        conditions.append(files.c.name_key.contains(query.contains.casefold(), autoescape=True))
+    return conditions
+
+
+def _after_prefix(prefix: str) -> str | None:
+    """The smallest text after all that begin with `prefix`, in code point order; None where there is none."""
+    while prefix and ord(prefix[-1]) == 0x10FFFF:
+        prefix = prefix[:-1]
+    if not prefix:
+        return None
+    following = ord(prefix[-1]) + 1
+    return prefix[:-1] + chr(0xE000 if following == 0xD800 else following)
+
+
+def _after(query: FileQuery, column: "sa.Column[Any]", position: Position) -> ColumnElement[bool]:
+    name, value = position.name, position.value
+    by_name = files.c.name < name if query.descending else files.c.name > name
+    if query.sort == "name":
+        return by_name
+    if value is None:  # no value sorts first
+        same = column.is_(None) & by_name
+        return same if query.descending else same | column.is_not(None)
+    beyond = sa.or_(column < value, column.is_(None)) if query.descending else column > value
+    return sa.or_(beyond, sa.and_(column == value, by_name))
+
+
+# ----------------------------------------------------------------------------------------------------- uploads
+
+
+def find_upload(connection: Connection, upload_id: str, owner: str) -> Row[Any]:
+    """The row of an unfinished upload. Raises NotFound: the same for another owner's and for a failed one."""
+    row = connection.execute(
+        sa.select(uploads).where(
+            uploads.c.upload_id == upload_id, uploads.c.owner == owner, uploads.c.failed.is_(False)
+        )
+    ).one_or_none()
+    if row is None:
+        raise NotFound("this upload")
+    return row
+
+
+def find_completed(connection: Connection, upload_id: str, owner: str) -> Published | None:
+    row = connection.execute(
+        sa.select(files, completed.c.unchanged)
+        .join(completed, completed.c.file_id == files.c.file_id)
+        .where(completed.c.upload_id == upload_id, completed.c.owner == owner)
+    ).one_or_none()
+    return None if row is None else Published(stored_file(row), unchanged=row.unchanged)
+
+
+def most_recent_upload(connection: Connection, name: Name, owner: str) -> str | None:
+    found = sa.select(uploads.c.upload_id).where(
+        uploads.c.owner == owner, uploads.c.name == name.value, uploads.c.failed.is_(False)
+    )
+    return connection.execute(
+        found.order_by(uploads.c.active.desc(), uploads.c.created.desc()).limit(1)
+    ).scalar_one_or_none()
+
+
+def unfinished(connection: Connection, owner: str, pending_expiry: float) -> list[UnfinishedUpload]:
+    """The owner's, the most recently active first."""
+    found = sa.select(uploads).where(uploads.c.owner == owner, uploads.c.failed.is_(False))
+    return [
+        UnfinishedUpload(
+            upload_id=row.upload_id,
+            name=Name.parse(row.name),
+            size=row.size,
+            offset=ranges_of(row.durable).leading,
+            created=row.created,
+            active=row.active,
+            expires=row.active + timedelta(seconds=pending_expiry),
+        )
+        for row in connection.execute(found.order_by(uploads.c.active.desc(), uploads.c.created.desc()))
+    ]
+
+
+def request_values(request: UploadRequest) -> dict[str, Any]:
+    """The columns that the newest header sets."""
+    return {
+        "name": request.name.value,
+        "size": request.size,
+        "if_exists": request.if_exists,
+        "digest_algorithm": request.digest_algorithm,
+        "content_type": request.content_type,
+        "modified": request.modified,
+        "metadata": request.metadata,
+    }
+
+
+def request_of(row: Row[Any]) -> UploadRequest:
+    if_exists: IfExists = row.if_exists
+    return UploadRequest(
+        name=Name.parse(row.name),
+        size=row.size,
+        owner=row.owner,
+        if_exists=if_exists,
+        digest_algorithm=row.digest_algorithm,
+        modified=row.modified,
+        content_type=row.content_type,
+        metadata=row.metadata,
+    )
+
+
+def update_upload(connection: Connection, upload_id: str, epoch: int, values: dict[str, Any]) -> None:
+    """Change an upload's row as the holder of `epoch`. Raises Fenced when it is somebody else's, or gone."""
+    changed = connection.execute(
+        sa.update(uploads).where(uploads.c.upload_id == upload_id, uploads.c.epoch == epoch).values(values)
+    )
+    if changed.rowcount != 1:
+        raise Fenced
+
+
+def remove_upload(connection: Connection, upload_id: str, epoch: int) -> None:
+    """Raises Fenced."""
+    gone = connection.execute(sa.delete(uploads).where(uploads.c.upload_id == upload_id, uploads.c.epoch == epoch))
+    if gone.rowcount != 1:
+        raise Fenced
+
+
+def ranges_json(ranges: RangeSet) -> list[list[int]]:
+    return [list(piece) for piece in ranges]
+
+
+def ranges_of(durable: list[list[int]]) -> RangeSet:
+    return RangeSet.of(*((start, end) for start, end in durable))
+
+
+def tail_of(row: Row[Any]) -> Tail:
+    return Tail(row.tail_length, row.tail_checksum)
+
+
+# ------------------------------------------------------------------------------------------------------ leaves
+
+
+def load_leaves(connection: Connection, object_id: str) -> dict[int, bytes]:
+    found: dict[int, bytes] = {}
+    for segment, joined in connection.execute(
+        sa.select(leaves.c.segment, leaves.c.checksums).where(leaves.c.object_id == object_id)
+    ):
+        for place in range(LEAVES_PER_SEGMENT):
+            checksum = joined[place * CHECKSUM_BYTES : (place + 1) * CHECKSUM_BYTES]
+            if checksum != ABSENT:
+                found[segment * LEAVES_PER_SEGMENT + place] = checksum
+    return found
+
+
+def save_leaves(connection: Connection, object_id: str, known: dict[int, bytes], changed: Iterable[int]) -> None:
+    """Write the segments that hold the `changed` leaves anew from what is `known`."""
+    for segment in sorted({index // LEAVES_PER_SEGMENT for index in changed}):
+        first = segment * LEAVES_PER_SEGMENT
+        joined = b"".join(known.get(index, ABSENT) for index in range(first, first + LEAVES_PER_SEGMENT))
+        values = {"object_id": object_id, "segment": segment, "checksums": joined}
+        connection.execute(sa.insert(leaves).prefix_with("OR REPLACE").values(values))

@@ -1,0 +1,248 @@
+"""The interfaces of a store, and what every store promises.
+
+1. What `Writer.sync` returned is there after SIGKILL, a power cut, a full disk and a failed write or sync: a later
+   writer's `durable` covers it (unless `forget` or a smaller size was asked for, or the disk itself changed what it
+   had stored: then holes are named).
+2. A file is listed only when its bytes, its directory entry and its catalog row are durable and its digest matched.
+   Never a partial file, never a wrong one.
+3. Published content is immutable; `replace` swaps which content a name means, atomically.
+4. One writer at a time has an upload; a fenced one writes nothing after the newcomer was let in.
+5. Opening a store recovers it without an operator, reads no file content, and may itself be killed at any point.
+
+Sizes and offsets are bytes, times are aware datetimes in UTC. A store knows names, digests, leaves and ranges; it
+does not know messages, sockets or who may do what: `owner` is only compared.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal, Protocol, Self
+
+from transfer.protocol.digest import DEFAULT_ALGORITHM, Digest
+from transfer.protocol.leaves import Buffer
+from transfer.protocol.names import Name
+from transfer.protocol.ranges import Range, RangeSet
+
+Clock = Callable[[], datetime]
+IfExists = Literal["error", "replace", "rename"]
+SortKey = Literal["name", "size", "created", "modified"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadRequest:
+    """What an upload is to become."""
+
+    name: Name
+    size: int | None
+    owner: str
+    if_exists: IfExists = "error"
+    digest_algorithm: str = DEFAULT_ALGORITHM
+    modified: datetime | None = None
+    content_type: str = "application/octet-stream"
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredFile:
+    """A published file. `file_id` names its content for ever; the name may come to mean another one."""
+
+    file_id: str
+    name: Name
+    size: int
+    digest: Digest
+    content_type: str
+    modified: datetime | None
+    created: datetime
+    owner: str
+    metadata: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """The file that a finished upload became; `unchanged` when it was there already."""
+
+    file: StoredFile
+    unchanged: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnfinishedUpload:
+    """An upload as a listing shows it. `offset` is durable."""
+
+    upload_id: str
+    name: Name
+    size: int | None
+    offset: int
+    created: datetime
+    active: datetime
+    expires: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileQuery:
+    """Which files, in which order. `prefix` is of the name, `contains` a part of it, case ignored."""
+
+    prefix: str = ""
+    contains: str = ""
+    sort: SortKey = "name"
+    descending: bool = False
+    limit: int = 1_000
+    cursor: str | None = None
+    """What a page before gave as `next`; ValueError when it is not of such a query."""
+
+
+@dataclass(frozen=True, slots=True)
+class FilePage:
+    files: list[StoredFile]
+    next: str | None
+
+
+class Writer(Protocol):
+    """The exclusive right to write to one upload, within `async with`.
+
+    When a newcomer takes the upload over, the body of the `async with` is cancelled at its next await, writes that
+    already run are drained, and the `async with` raises Fenced. Leaving it, however, releases the lease and keeps the
+    upload; bytes that were not synced may be lost.
+    """
+
+    upload_id: str
+    lease: str
+    """The token by which the same holder comes back."""
+    leaf_size: int
+    existing: StoredFile | None
+    """The file that had the name when the writer was opened."""
+    on_damage: Callable[[Range], None] | None
+    """Called when re-hashing finds a leaf that is not as recorded; it has become a hole."""
+
+    @property
+    def name(self) -> Name: ...
+
+    @property
+    def size(self) -> int | None: ...
+
+    @property
+    def received(self) -> RangeSet:
+        """What was written, synced or not."""
+        ...
+
+    @property
+    def durable(self) -> RangeSet:
+        """What survives a power cut."""
+        ...
+
+    @property
+    def leaves(self) -> bytes:
+        """The checksums of all leaves up to the furthest received byte, joined; zeros for absent ones."""
+        ...
+
+    @property
+    def hashed_offset(self) -> int:
+        """How far the running digest is."""
+        ...
+
+    async def write(self, offset: int, chunks: Sequence[Buffer]) -> None:
+        """Write adjacent chunks at `offset`. Returns when they are written, not synced. Cancelling does not stop a
+        write that runs. Raises TooLong before writing anything, NoSpace, WriteFailed."""
+        ...
+
+    async def sync(self) -> RangeSet:
+        """A durable point: everything written before the call is synced and recorded; returns `durable`.
+        May run beside `write`. Raises Fenced, NoSpace, WriteFailed."""
+        ...
+
+    async def forget(self, span: Range) -> None:
+        """Record that `span` is missing, durably, before its bytes are written anew (a rewrite)."""
+        ...
+
+    async def finish(self, digest: Digest) -> Published:
+        """Sync, compare, publish; the size of a stream becomes what was received. The upload is kept on errors.
+        Raises Incomplete, WrongDigest, NameTaken, Fenced, NoSpace, WriteFailed."""
+        ...
+
+    async def cancel(self) -> None:
+        """Drop the upload and its bytes. Nothing else may be called afterwards."""
+        ...
+
+
+class Content(Protocol):
+    """An open published content; it can be read to its end even when its file is deleted meanwhile."""
+
+    file: StoredFile
+
+    async def read(self, offset: int, size: int) -> bytes:
+        """At most `size` bytes at `offset`, empty at the end. Raises WriteFailed on a disk error."""
+        ...
+
+
+class Store(Protocol):
+    """Where uploads and files are kept. Open it with `async with`: entering recovers (StoreRefused when it can't)."""
+
+    async def __aenter__(self) -> Self: ...
+    async def __aexit__(self, *exc_info: object) -> None: ...
+
+    @property
+    def healthy(self) -> bool:
+        """Whether writes are expected to work."""
+        ...
+
+    def begin(self, request: UploadRequest) -> AbstractAsyncContextManager[Writer]:
+        """A new upload. Raises NameTaken where `if_exists` is `error` and it is plain that the content differs (the
+        sizes do) or the name cannot be; NoSpace."""
+        ...
+
+    def resume(
+        self, upload_id: str, owner: str, request: UploadRequest | None = None, *, lease: str | None = None
+    ) -> AbstractAsyncContextManager[Writer]:
+        """Go on with the owner's unfinished upload: cut or extended to the request's size, its other fields replaced;
+        without a request it stays as it is.
+
+        Without `lease` whoever writes to it is fenced and the lease is a new one; with the current `lease` its
+        holder's older writer is. Raises NotFound, NameTaken, NoSpace, Fenced (`lease` is not current), StillWriting.
+        """
+        ...
+
+    async def find_unfinished(self, name: Name, owner: str) -> str | None:
+        """The id of the owner's most recently active unfinished upload of this name."""
+        ...
+
+    async def find_completed(self, upload_id: str, owner: str) -> Published | None:
+        """What the upload became, while it is remembered: as long as an unfinished one, and while the file is there."""
+        ...
+
+    async def put(self, request: UploadRequest, content: Buffer, digest: Digest) -> Published:
+        """Publish a small file whole, durable in one batch with others. Raises NameTaken, WrongDigest, NoSpace,
+        WriteFailed."""
+        ...
+
+    async def find(self, name: Name) -> StoredFile | None:
+        """The file of this name, in exactly this spelling."""
+        ...
+
+    def open(self, file: StoredFile) -> AbstractAsyncContextManager[Content]:
+        """Its content. Raises NotFound when it was deleted meanwhile."""
+        ...
+
+    async def list_files(self, query: FileQuery) -> FilePage:
+        """One page. Raises ValueError for a cursor that is none."""
+        ...
+
+    async def rename(self, name: Name, new_name: Name) -> StoredFile:
+        """Raises NotFound, NameTaken."""
+        ...
+
+    async def delete(self, name: Name) -> None:
+        """Raises NotFound."""
+        ...
+
+    async def unfinished(self, owner: str) -> list[UnfinishedUpload]:
+        """The owner's unfinished uploads, the most recently active first."""
+        ...
+
+    async def cancel(self, upload_id: str, owner: str) -> None:
+        """Drop an unfinished upload; whoever writes to it is fenced. Raises NotFound, StillWriting."""
+        ...
+
+    async def expire(self) -> int:
+        """Drop uploads that were silent for too long, forget completed ones as old; returns how many were dropped."""
+        ...

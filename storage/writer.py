@@ -1,0 +1,389 @@
+"""Writing one upload to a local object: write, leaf checksums, running digest, durable points, publishing.
+
+State belongs to the event loop. Writes go one at a time (`_turn`), durable points one at a time (`_recording`), and
+both beside each other: what a durable point records is the state of before its fdatasync.
+"""
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from sqlalchemy import insert
+from sqlalchemy.engine import Connection
+
+from storage import rows
+from storage.catalog import Catalog, completed
+from storage.disk import Disk, translated
+from storage.errors import Incomplete, NameTaken, StorageError, TooLong, WriteFailed, WrongDigest
+from storage.lease import Hold
+from storage.objects import OPEN_MODE, PUBLISHED_MODE, read_range, write_all
+from storage.space import STREAM_STEP, Space
+from storage.store import Clock, Published, StoredFile, UploadRequest
+from transfer.protocol.digest import Digest, Hasher, digest_of, new_hasher
+from transfer.protocol.leaves import NO_TAIL, Buffer, LeafHasher, Tail, join_leaves
+from transfer.protocol.names import Name
+from transfer.protocol.ranges import Range, RangeSet
+
+T = TypeVar("T")
+logger = logging.getLogger("towline.storage")
+
+
+@dataclass(slots=True)
+class ObjectState:
+    """What is known of an open object's content."""
+
+    durable: RangeSet = field(default_factory=RangeSet)
+    leaves: dict[int, bytes] = field(default_factory=dict)
+    tail: Tail = NO_TAIL
+
+
+@dataclass(slots=True, kw_only=True)
+class Workplace:
+    """What all writers of a store share."""
+
+    disk: Disk
+    catalog: Catalog
+    space: Space
+    clock: Clock
+    dispose: Callable[[list[str]], None]
+    """Called with ids of objects that the catalog has given up."""
+
+
+class LocalWriter:
+    """A `storage.store.Writer` on a local object. `descriptor` is open and locked; `close` closes it."""
+
+    def __init__(
+        self,
+        workplace: Workplace,
+        hold: Hold,
+        request: UploadRequest,
+        state: ObjectState,
+        *,
+        upload_id: str,
+        object_id: str,
+        lease: str,
+        epoch: int,
+        leaf_size: int,
+        descriptor: int,
+        existing: StoredFile | None,
+        tail_hasher: LeafHasher | None = None,
+    ) -> None:
+        self.upload_id, self.lease, self.leaf_size, self.existing = upload_id, lease, leaf_size, existing
+        self.on_damage: Callable[[Range], None] | None = None
+        self._workplace, self._hold, self._request = workplace, hold, request
+        self._object_id, self._epoch, self._descriptor = object_id, epoch, descriptor
+        self._durable = self._received = state.durable
+        self._leaves, self._tail = state.leaves, state.tail
+        self._unsaved: set[int] = set()
+        self._run = tail_hasher or LeafHasher(leaf_size)
+        self._hasher: Hasher = new_hasher(request.digest_algorithm)
+        self._hashed = 0
+        self._behind = bool(state.durable.leading)
+        self._broken = self._over = False
+        self._turn, self._recording = asyncio.Lock(), asyncio.Lock()
+        self._catching_up: asyncio.Task[None] | None = None
+        if self._behind:
+            self._catching_up = asyncio.create_task(self._catch_up())
+
+    @property
+    def name(self) -> Name:
+        return self._request.name
+
+    @property
+    def size(self) -> int | None:
+        return self._request.size
+
+    @property
+    def received(self) -> RangeSet:
+        return self._received
+
+    @property
+    def durable(self) -> RangeSet:
+        return self._durable
+
+    @property
+    def leaves(self) -> bytes:
+        furthest = self._received.furthest
+        return join_leaves(self._leaves, self._tail, furthest, self.leaf_size, whole=furthest == self.size)
+
+    @property
+    def hashed_offset(self) -> int:
+        return self._hashed
+
+    # ------------------------------------------------------------------------------------------------- writing
+
+    async def write(self, offset: int, chunks: Sequence[Buffer]) -> None:
+        end = offset + sum(len(chunk) for chunk in chunks)
+        if self.size is not None and end > self.size:
+            raise TooLong(self.size, end)
+        async with self._turn:
+            self._reserve_for_stream(end)
+            if offset < self._hashed:
+                self._restart_digest()
+            covered = self._received.add(offset, end)
+            leaves, tail = await self._on_disk(self._write_now, offset, end, list(chunks), covered)
+            self._workplace.space.used(self.upload_id, covered.total - self._received.total)
+            self._received = covered
+            self._leaves |= leaves
+            self._unsaved |= leaves.keys()
+            if end == covered.furthest:
+                self._tail = tail
+
+    def _write_now(
+        self, offset: int, end: int, chunks: list[Buffer], covered: RangeSet
+    ) -> tuple[dict[int, bytes], Tail]:
+        write_all(self._descriptor, offset, chunks)
+        leaves = self._checksums(offset, end, chunks, covered)
+        if not self._behind and offset == self._hashed:
+            for chunk in chunks:
+                self._hasher.update(chunk)
+            self._hashed = end
+        return leaves, self._run.tail if self._run.position == end else NO_TAIL
+
+    def _checksums(self, offset: int, end: int, chunks: list[Buffer], covered: RangeSet) -> dict[int, bytes]:
+        """The checksums of the full leaves that these bytes touch and that are wholly there now."""
+        skip = 0
+        if self._run.position != offset:
+            skip = -offset % self.leaf_size
+            self._run = LeafHasher(self.leaf_size, offset + skip)
+        leaves: dict[int, bytes] = {}
+        for chunk in chunks:
+            leaves.update(self._run.update(memoryview(chunk)[skip:]))
+            skip = max(0, skip - len(chunk))
+        for index in range(offset // self.leaf_size, end // self.leaf_size + 1):
+            start, stop = index * self.leaf_size, (index + 1) * self.leaf_size
+            if index not in leaves and start < end and covered.covers(start, stop):
+                leaves[index] = self._checksum_on_disk(start, stop).tail_or_leaf
+        return leaves
+
+    def _checksum_on_disk(self, start: int, end: int) -> "_Checksum":
+        checksum = _Checksum(self.leaf_size, start)
+        for piece in read_range(self._descriptor, start, end):
+            checksum.update(piece)
+        return checksum
+
+    def _reserve_for_stream(self, end: int) -> None:
+        space = self._workplace.space
+        if self.size is None and space.outstanding(self.upload_id) < end - self._received.furthest:
+            space.reserve(self.upload_id, end - self._received.furthest + STREAM_STEP)
+
+    # -------------------------------------------------------------------------------------------- durable points
+
+    async def sync(self) -> RangeSet:
+        async with self._recording:
+            snapshot, tail, unsaved = self._received, self._tail, set(self._unsaved)
+            if snapshot == self._durable and not unsaved:
+                return self._durable
+            await self._on_disk(os.fdatasync, self._descriptor)
+            await self._record(snapshot, tail, unsaved)
+            self._unsaved -= unsaved
+            self._durable = snapshot
+            return snapshot
+
+    async def _record(self, durable: RangeSet, tail: Tail, changed: set[int]) -> None:
+        values = {
+            "durable": rows.ranges_json(durable),
+            "tail_length": tail.length,
+            "tail_checksum": tail.checksum,
+            "active": self._workplace.clock(),
+        }
+        known = {index: self._leaves[index] for index in self._segments_of(changed) if index in self._leaves}
+
+        def work(connection: Connection) -> None:
+            rows.update_upload(connection, self.upload_id, self._epoch, values)
+            rows.save_leaves(connection, self._object_id, known, changed)
+
+        await self._workplace.catalog.write(work)
+
+    def _segments_of(self, changed: set[int]) -> list[int]:
+        per_segment = rows.LEAVES_PER_SEGMENT
+        segments = {index // per_segment for index in changed}
+        return [index for segment in segments for index in range(segment * per_segment, (segment + 1) * per_segment)]
+
+    async def forget(self, span: Range) -> None:
+        await self._stop_catching_up()
+        async with self._turn:
+            await self._lose(span)
+            if span.start < self._hashed:
+                self._restart_digest()
+
+    async def _lose(self, span: Range) -> None:
+        """Take `span` out of what is there, durably."""
+        async with self._recording:
+            dropped = {index for index in self._leaves if span.start < (index + 1) * self.leaf_size <= span.end}
+            for index in dropped:
+                del self._leaves[index]
+            received = self._received.remove(*span)
+            if received.furthest < self._received.furthest:
+                self._tail = NO_TAIL
+            self._received, self._durable = received, self._durable.remove(*span)
+            if span.start < self._run.position < span.end:
+                self._run = LeafHasher(self.leaf_size)
+            await self._record(self._durable, self._tail, dropped)
+
+    # --------------------------------------------------------------------------------------------------- digest
+
+    def _restart_digest(self) -> None:
+        self._hasher, self._hashed, self._behind = new_hasher(self._request.digest_algorithm), 0, True
+
+    async def _catch_up(self) -> None:
+        """Hash what is on disk up to the offset, checking its leaves, until new bytes can be fed as they come."""
+        while True:
+            while self._hashed + self.leaf_size <= self._received.leading:
+                await self._hash_leaf()
+            async with self._turn:
+                if self._hashed + self.leaf_size > self._received.leading:
+                    await self._on_disk(self._hash_remainder, self._received.leading)
+                    self._behind = False
+                    return
+
+    async def _hash_leaf(self) -> None:
+        index, start = self._hashed // self.leaf_size, self._hashed
+        if start % self.leaf_size:  # fed as bytes came, then a hole was filled behind them
+            await self._on_disk(self._hash_remainder, start - start % self.leaf_size + self.leaf_size)
+            return
+        end = start + self.leaf_size
+        if await self._on_disk(self._hash_leaf_now, start, end, self._leaves.get(index)):
+            return
+        logger.error("object %s: leaf %d is not as recorded", self._object_id, index)
+        damaged = Range(start, end)
+        async with self._turn:
+            await self._lose(damaged)
+        if self.on_damage is not None:
+            self.on_damage(damaged)
+
+    def _hash_leaf_now(self, start: int, end: int, recorded: bytes | None) -> bool:
+        before, checksum = self._hasher.copy(), _Checksum(self.leaf_size, start)
+        for piece in read_range(self._descriptor, start, end):
+            checksum.update(piece)
+            self._hasher.update(piece)
+        if recorded is not None and checksum.tail_or_leaf != recorded:
+            self._hasher = before
+            return False
+        self._hashed = end
+        return True
+
+    def _hash_remainder(self, end: int) -> None:
+        for piece in read_range(self._descriptor, self._hashed, end):
+            self._hasher.update(piece)
+        self._hashed = max(self._hashed, end)
+
+    async def _stop_catching_up(self) -> None:
+        task, self._catching_up = self._catching_up, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
+            if not task.cancelled() and (error := task.exception()) is not None:
+                raise error
+
+    # ------------------------------------------------------------------------------------------------ the end
+
+    async def finish(self, digest: Digest) -> Published:
+        size = self._received.furthest if self.size is None else self.size
+        self._check_whole(size)
+        await self.sync()
+        if self._catching_up is not None:
+            await self._catching_up
+        if self._hashed < size:
+            self._behind = True
+            await self._catch_up()
+        self._check_whole(size)
+        actual = digest_of(self._hasher, self._request.digest_algorithm)
+        if actual != digest:
+            whole = join_leaves(self._leaves, self._tail, size, self.leaf_size, whole=True)
+            raise WrongDigest(digest, actual, whole)
+        await self._on_disk(self._seal_now)
+        return await self._publish(size, digest)
+
+    def _check_whole(self, size: int) -> None:
+        if holes := self._received.holes(size):
+            raise Incomplete(size, holes)
+
+    def _seal_now(self) -> None:
+        os.fchmod(self._descriptor, PUBLISHED_MODE)
+        os.fsync(self._descriptor)
+
+    async def _publish(self, size: int, digest: Digest) -> Published:
+        now = self._workplace.clock()
+
+        def work(connection: Connection) -> tuple[Published, list[str]]:
+            rows.remove_upload(connection, self.upload_id, self._epoch)
+            published = rows.publish(connection, self._request, digest, size, self._object_id, now)
+            remembered = {"upload_id": self.upload_id, "owner": self._request.owner, "at": now}
+            remembered |= {"file_id": published.file.file_id, "unchanged": published.unchanged}
+            connection.execute(insert(completed).values(remembered))
+            return published, rows.disposable(connection)
+
+        try:
+            published, disposable = await self._workplace.catalog.write(work)
+        except NameTaken:
+            await self._on_disk(os.fchmod, self._descriptor, OPEN_MODE)
+            raise
+        self._end(disposable)
+        return published
+
+    async def cancel(self) -> None:
+        def work(connection: Connection) -> list[str]:
+            rows.remove_upload(connection, self.upload_id, self._epoch)
+            rows.dispose(connection, [self._object_id])
+            return rows.disposable(connection)
+
+        self._end(await self._workplace.catalog.write(work))
+
+    def _end(self, disposable: list[str]) -> None:
+        self._over = True
+        self._workplace.space.release(self.upload_id)
+        self._workplace.dispose(disposable)
+
+    async def close(self) -> None:
+        """Let go of the object: what is not durable is cut off. The hold's writes must have returned."""
+        await self._stop_quietly()
+        if not self._over:
+            self._workplace.space.linger(self.upload_id)
+        await self._workplace.disk.call(self._close_now)
+
+    async def _stop_quietly(self) -> None:
+        try:
+            await self._stop_catching_up()
+        except StorageError as error:  # whoever waited for the digest has been told
+            logger.info("hashing of object %s ended: %s", self._object_id, error)
+
+    def _close_now(self) -> None:
+        try:
+            if not self._over and os.fstat(self._descriptor).st_size > self._durable.furthest:
+                os.ftruncate(self._descriptor, self._durable.furthest)
+        except OSError as failed:
+            logger.error("object %s cannot be cut: %s", self._object_id, failed)
+        finally:
+            os.close(self._descriptor)
+
+    async def _on_disk(self, function: Callable[..., T], *arguments: object) -> T:
+        """Disk work under the hold. After a failure nothing more is tried on this descriptor: the kernel may have
+        dropped the pages of a failed sync and call the next one a success (fsync(2), NOTES)."""
+        if self._broken:
+            raise WriteFailed
+        try:
+            return await self._hold.run(lambda: self._workplace.disk.call(function, *arguments))
+        except OSError as failed:
+            self._broken = True
+            logger.error("object %s: %s", self._object_id, failed)
+            raise translated(failed) from failed
+
+
+class _Checksum:
+    """The checksum of one leaf, read in pieces."""
+
+    def __init__(self, leaf_size: int, start: int) -> None:
+        self._hasher = LeafHasher(leaf_size, start)
+        self._full: bytes | None = None
+
+    def update(self, piece: Buffer) -> None:
+        for _, checksum in self._hasher.update(piece):
+            self._full = checksum
+
+    @property
+    def tail_or_leaf(self) -> bytes:
+        return self._full if self._full is not None else self._hasher.tail.checksum

@@ -1,0 +1,50 @@
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from storage.memory import MemoryStore
+from storage.store import Store
+from tests.storage.conformance.asking import PENDING_EXPIRY, Kept, ManualClock
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def take_over_seconds() -> float:
+    """Long: no test waits for it. A test that wants another parametrizes it."""
+    return 60.0
+
+
+@pytest.fixture(params=["memory", "local"])
+async def kept(
+    request: pytest.FixtureRequest, tmp_path: Path, clock: ManualClock, take_over_seconds: float
+) -> AsyncIterator[Kept]:
+    """A store, open, that can be closed and opened again: one for each kind there is."""
+    memory = MemoryStore(pending_expiry=PENDING_EXPIRY, take_over_seconds=take_over_seconds, clock=clock)
+
+    def make_memory() -> Store:
+        memory.lose_unsynced()
+        return memory
+
+    def make_local() -> Store:
+        from storage.local import LocalStore  # what the other stores need is not loaded for the memory one
+
+        return LocalStore(
+            tmp_path / "data",
+            pending_expiry=PENDING_EXPIRY,
+            take_over_seconds=take_over_seconds,
+            min_free_bytes=0,
+            clock=clock,
+        )
+
+    async with Kept({"memory": make_memory, "local": make_local}[request.param]) as kept:
+        yield kept
+
+
+@pytest.fixture
+def store(kept: Kept) -> Store:
+    return kept.store
