@@ -1,0 +1,82 @@
+"""The service as an ASGI application: the only place where its parts are wired together."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from fastapi import FastAPI, WebSocket
+
+from storage.errors import StorageError
+from storage.local import LocalStore
+from storage.store import Store
+from transfer import __version__, files, health, problems
+from transfer.echo import echo_endpoint
+from transfer.hosts import HostGuard
+from transfer.protocol.errors import NotFound
+from transfer.session import Sessions
+from transfer.settings import Settings
+
+EXPIRY_SECONDS: Final = 60.0
+logger = logging.getLogger("towline.app")
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The service with these settings; `app.state.store` is its store. The lifespan opens it: StoreRefused."""
+    store = LocalStore(
+        settings.data,
+        pending_expiry=settings.pending_expiry,
+        take_over_seconds=settings.take_over_seconds,
+        min_free_bytes=settings.min_free_bytes,
+    )
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with store, expiring(store):
+            yield
+
+    app = FastAPI(
+        title="Towline",
+        description="Moves files over one WebSocket and never starts over.",
+        version=__version__,
+        lifespan=lifespan,
+        redirect_slashes=False,
+    )
+    app.state.store = store
+    app.include_router(files.router(store))
+    app.include_router(health.router(store))
+    app.add_api_websocket_route("/ws", Sessions(store, settings).serve)
+    app.add_api_websocket_route("/echo", echo_endpoint)
+    app.add_api_websocket_route("/{path:path}", no_such_endpoint)
+    app.add_middleware(HostGuard, loopback=settings.is_loopback, allowed_origins=settings.allowed_origins)
+    problems.install(app)
+    return app
+
+
+async def no_such_endpoint(websocket: WebSocket) -> None:
+    """A WebSocket to a path that has none is refused before the upgrade, like any other request."""
+    raise NotFound(f"there is no WebSocket at {problems.shown(websocket.scope['path'])}")
+
+
+@asynccontextmanager
+async def expiring(store: Store, interval: float = EXPIRY_SECONDS) -> AsyncIterator[None]:
+    """Drop silent uploads from time to time while entered."""
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(_expire(store, interval))
+        try:
+            yield
+        finally:
+            task.cancel()
+
+
+async def _expire(store: Store, interval: float) -> None:
+    while True:
+        try:
+            dropped = await store.expire()
+        except StorageError as failed:
+            logger.error("silent uploads could not be dropped, the next try is in %.0f s: %s", interval, failed)
+        else:
+            if dropped:
+                logger.info("dropped %d silent uploads", dropped)
+        await asyncio.sleep(interval)

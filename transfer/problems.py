@@ -1,0 +1,131 @@
+"""Errors over HTTP: `application/problem+json` (RFC 9457) with the code, the sentence and the facts of the protocol.
+
+The one place where an exception becomes an HTTP answer. Only a bug is logged with a traceback.
+"""
+
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Final
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, JsonValue
+from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import Response
+
+from storage.errors import StorageError
+from transfer.protocol.errors import BadMessage, Internal, NotFound, TooLarge, TransferError
+from transfer.refusals import refusal
+
+MEDIA_TYPE: Final = "application/problem+json"
+logger = logging.getLogger("towline.http")
+
+_SHOWN_CHARACTERS: Final = 80
+
+
+class Problem(BaseModel):
+    """A refusal or failure; facts (`limit`, `digest`, …) are further fields."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    code: str
+    retryable: bool = False
+
+
+PROBLEM_RESPONSES: Final[dict[int | str, dict[str, object]]] = {
+    "default": {
+        "description": "A refusal or failure (RFC 9457)",
+        "content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}},
+    }
+}
+"""For the generated description of the API."""
+
+
+def problem_response(
+    status: int,
+    code: str,
+    detail: str,
+    *,
+    retryable: bool = False,
+    facts: Mapping[str, JsonValue] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """The answer for one problem; sent to a WebSocket that was not accepted yet it refuses the upgrade."""
+    problem = Problem.model_validate(
+        dict(facts or {})
+        | {
+            "type": "about:blank",
+            "title": HTTPStatus(status).phrase,
+            "status": status,
+            "detail": detail,
+            "code": code,
+            "retryable": retryable,
+        }
+    )
+    return Response(problem.model_dump_json(), status, headers, media_type=MEDIA_TYPE)
+
+
+def answer(error: TransferError) -> Response:
+    """The answer for an error of the protocol."""
+    return problem_response(error.http_status, error.code, error.message, retryable=error.retryable, facts=error.facts)
+
+
+def install(app: FastAPI) -> None:
+    """Make every error of `app` a problem."""
+    app.add_exception_handler(TransferError, _transfer_error)
+    app.add_exception_handler(StorageError, _storage_error)
+    app.add_exception_handler(RequestValidationError, _invalid_request)
+    app.add_exception_handler(HTTPException, _http_exception)
+    app.add_exception_handler(Exception, _bug)
+
+
+async def _transfer_error(connection: HTTPConnection, error: Exception) -> Response:
+    assert isinstance(error, TransferError)
+    return answer(error)
+
+
+async def _storage_error(connection: HTTPConnection, error: Exception) -> Response:
+    assert isinstance(error, StorageError)
+    return answer(refusal(error))
+
+
+async def _invalid_request(connection: HTTPConnection, error: Exception) -> Response:
+    """A parameter that is not what it should be; the first one is named."""
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    field, problem = str(first["loc"][-1]), str(first["msg"]).lower()
+    if first["type"] == "missing":
+        return answer(BadMessage(f"the field {field} is missing", field=field))
+    return answer(BadMessage(f"the field {field} is wrong: {problem}, got {shown(first['input'])}", field=field))
+
+
+async def _http_exception(connection: HTTPConnection, error: Exception) -> Response:
+    """What the framework refuses by itself: there is no such path, or no such method there."""
+    assert isinstance(error, HTTPException)
+    codes = {404: NotFound.code, 413: TooLarge.code}
+    code = codes.get(error.status_code, BadMessage.code if error.status_code < 500 else Internal.code)
+    detail = error.detail
+    if error.status_code == 404:
+        detail = f"there is nothing at {shown(connection.scope['path'])}"
+    elif error.status_code == 405 and isinstance(connection, Request):
+        detail = f"{connection.method} is not for {shown(connection.scope['path'])}"
+    return problem_response(error.status_code, code, detail, headers=error.headers)
+
+
+async def _bug(request: HTTPConnection, error: Exception) -> Response:
+    """Answers, and says which request it was; uvicorn writes the traceback below that line."""
+    assert isinstance(request, Request)
+    logger.error("internal: %s %s: %s", request.method, shown(request.scope["path"]), type(error).__name__)
+    return answer(Internal("something went wrong in the server; its log says what"))
+
+
+def shown(value: object) -> str:
+    """Untrusted text as it may stand in a sentence or a log line: ASCII, quoted, not long."""
+    text = ascii(value)
+    return text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "…"

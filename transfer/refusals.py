@@ -1,0 +1,44 @@
+"""The one mapping from what a store raises to what the protocol says."""
+
+from storage import errors as storage
+from storage.store import StoredFile
+from transfer.protocol import errors
+
+
+def refusal(error: storage.StorageError) -> errors.TransferError:
+    """The protocol's error for a store's."""
+    match error:
+        case storage.NotFound():
+            return errors.NotFound(f"{error.what} is not here, or not yours")
+        case storage.NameTaken(existing=existing):
+            return _exists(error, existing)
+        case storage.Fenced():
+            return errors.Superseded("another connection has taken this upload over")
+        case storage.StillWriting():
+            return errors.Busy("the last write of the connection that had this upload has not returned; try again")
+        case storage.Incomplete():
+            return errors.SizeMismatch(
+                str(error), expected=error.size, missing=[list(hole) for hole in error.holes[:1_000]]
+            )
+        case storage.TooLong():
+            return errors.SizeMismatch(
+                f"more bytes than announced: they reach {error.end}, the size is {error.size}", expected=error.size
+            )
+        case storage.WrongDigest():
+            return errors.DigestMismatch(str(error), expected=str(error.expected), actual=str(error.actual))
+        case storage.NoSpace():
+            return errors.InsufficientStorage(
+                f"the server's disk has no room: {error}", needed=error.needed, available=error.available
+            )
+        case _:
+            return errors.StorageFailure("the server could not write; what was acknowledged is safe, resume later")
+
+
+def _exists(error: storage.NameTaken, existing: StoredFile | None) -> errors.Exists:
+    if existing is None:
+        return errors.Exists(f"{error}: choose another name", conflict=str(error.conflict))
+    return errors.Exists(
+        f"the name {str(error.name)!r} is taken by other content: choose if_exists replace or rename",
+        size=existing.size,
+        digest=str(existing.digest),
+    )

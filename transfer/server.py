@@ -1,0 +1,228 @@
+"""Runs the service in this process: binds the port, says where it listens, stops without losing an answer.
+
+Refusals are one sentence on stderr and an exit code: 2 for what the operator wrote, 1 for what the machine said.
+"""
+
+import asyncio
+import ctypes
+import logging
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Final
+
+import uvicorn
+from fastapi import FastAPI
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.loops.auto import auto_loop_factory
+
+from storage.errors import StoreRefused
+from transfer.app import create_app
+from transfer.engine import HttpProtocol, WebSocketProtocol
+from transfer.protocol.limits import MAX_ECHO_BYTES, MIB
+from transfer.settings import Settings
+
+BACKLOG: Final = 2048
+STEP_SECONDS: Final = 0.02
+AFTER_ABORT_SECONDS: Final = 2.0
+PING_SECONDS: Final = 20.0
+_M_TRIM_THRESHOLD: Final = -1
+_M_MMAP_THRESHOLD: Final = -3
+logger = logging.getLogger("towline.server")
+
+
+def serve(settings: Settings) -> int:
+    """Serve until SIGTERM or Ctrl-C. Returns the exit code of the process."""
+    if not (settings.is_loopback or settings.insecure):
+        return _refuse(
+            2,
+            f"{settings.host} can be reached by other machines, and nobody has to prove who they are:"
+            " listen on 127.0.0.1, or say --insecure if that is meant",
+        )
+    try:
+        listener = open_listener(settings.host, settings.port)
+    except OSError as failed:
+        return _refuse(1, f"cannot listen on {settings.host} port {settings.port}: {(failed.strerror or '').lower()}")
+    with listener:
+        keep_freed_memory()
+        configure_logging()
+        try:
+            with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
+                runner.run(_serve_until_told(settings, listener))
+        except StoreRefused as refused:
+            return _refuse(1, str(refused))
+    return 0
+
+
+async def _serve_until_told(settings: Settings, listener: socket.socket) -> None:
+    """Serve, from the store's recovery to its closing. Raises StoreRefused."""
+    told = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told.set)
+    async with serving(create_app(settings), listener, drain_timeout=settings.drain_timeout):
+        print(f"listening on {url_of(listener)}", flush=True)
+        await told.wait()
+        logger.info("stopping")
+
+
+@asynccontextmanager
+async def serving(
+    app: FastAPI,
+    listener: socket.socket,
+    *,
+    drain_timeout: float,
+    ping_interval: float = PING_SECONDS,
+    ping_timeout: float = PING_SECONDS,
+) -> AsyncIterator["Server"]:
+    """Serve `app` on a listening socket while entered, its lifespan around it. Closes the socket."""
+    config = uvicorn.Config(
+        _Quiet(app),
+        http=HttpProtocol,
+        ws=WebSocketProtocol,
+        ws_max_size=MAX_ECHO_BYTES,
+        ws_per_message_deflate=False,
+        ws_ping_interval=ping_interval,
+        ws_ping_timeout=ping_timeout,
+        interface="asgi3",
+        lifespan="off",
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        workers=1,
+    )
+    server = Server(config, drain_timeout)
+    async with app.router.lifespan_context(app), asyncio.TaskGroup() as group:
+        group.create_task(server.serve(sockets=[listener]))
+        await server.accepting.wait()
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server, told by events instead of by polling, and ending whatever its clients do."""
+
+    def __init__(self, config: uvicorn.Config, drain_timeout: float) -> None:
+        super().__init__(config)
+        self.accepting = asyncio.Event()
+        """Set once connections are accepted."""
+        self._drain_timeout = drain_timeout
+        self._stopping = asyncio.Event()
+
+    def stop(self) -> None:
+        """Take no more connections, and end when those that are there have ended."""
+        self._stopping.set()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals are the caller's."""
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.accepting.set()
+
+    async def main_loop(self) -> None:
+        while not self._stopping.is_set():
+            await self.on_tick(0)  # the Date header
+            try:
+                async with asyncio.timeout(1.0):
+                    await self._stopping.wait()
+            except TimeoutError:
+                pass
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """WebSockets are closed with 1012, requests may finish; what takes longer than `drain_timeout` is cut off."""
+        for listener in self.servers:
+            listener.close()
+        for listening in sockets or []:
+            listening.close()
+        if await self._ended_within(self._drain_timeout):
+            return
+        state = self.server_state
+        logger.warning("%d connections did not end in %.1f s: cut off", len(state.connections), self._drain_timeout)
+        for connection in list(state.connections):
+            connection.transport.abort()
+        if not await self._ended_within(AFTER_ABORT_SECONDS):
+            for task in list(state.tasks):
+                task.cancel()
+            await self._ended_within(AFTER_ABORT_SECONDS)
+
+    async def _ended_within(self, seconds: float) -> bool:
+        """Ask all connections to end, newcomers too. Returns whether they have."""
+        state = self.server_state
+        try:
+            async with asyncio.timeout(seconds):
+                while state.connections or state.tasks:
+                    for connection in list(state.connections):
+                        connection.shutdown()
+                    await asyncio.sleep(STEP_SECONDS)
+        except TimeoutError:
+            return not (state.connections or state.tasks)
+        return True
+
+
+class _Quiet:
+    """ASGI middleware, outermost: a request that was cancelled at the end is no bug, and needs no traceback."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._app(scope, receive, send)
+        except asyncio.CancelledError:
+            logger.warning("a request did not end in time")
+
+
+def open_listener(host: str, port: int) -> socket.socket:
+    """A socket that listens on `host`, IPv4 where it has both. Raises OSError."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    family, kind, protocol, _, address = min(found, key=lambda entry: entry[0] != socket.AF_INET)
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(BACKLOG)
+        listener.setblocking(False)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+def url_of(listener: socket.socket) -> str:
+    """Where a client on this machine finds it."""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def configure_logging() -> None:
+    """One line an event, to stderr."""
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    logging.getLogger("towline").setLevel(logging.INFO)
+
+
+def keep_freed_memory() -> None:
+    """Have glibc keep the buffers of chunks, which it would map and unmap one by one: 250,000 page faults a GiB."""
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, TypeError, OSError):
+        return  # another libc
+    for threshold in (64 * MIB, 32 * MIB):  # before 2.35 the most was 32 MiB
+        if mallopt(_M_MMAP_THRESHOLD, threshold):
+            break
+    mallopt(_M_TRIM_THRESHOLD, 256 * MIB)
+
+
+def _refuse(exit_code: int, sentence: str) -> int:
+    print(f"towline: {sentence}", file=sys.stderr)
+    return exit_code

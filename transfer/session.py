@@ -1,0 +1,312 @@
+"""`/ws`: read a header, hand over to its mode, send the replies in the order of the headers.
+
+A session has one reader, which never stops receiving while the client keeps within its window (uvicorn reads pongs
+only while somebody receives), one sender, and a task for each operation that is under way. Operations that must not
+overlap wait for those before them; small files and echoes do not.
+"""
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+from starlette.responses import Response
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDisconnected
+
+from storage.errors import StorageError
+from storage.store import Store
+from transfer.budget import ReceiveBudget
+from transfer.principal import ANONYMOUS
+from transfer.protocol import limits
+from transfer.protocol.errors import BadMessage, Internal, TransferError
+from transfer.protocol.messages import (
+    CancelMessage,
+    ClientMessage,
+    EchoMessage,
+    EofMessage,
+    ErrorMessage,
+    ServerMessage,
+    TextHeader,
+    UploadHeader,
+    parse_client_message,
+)
+from transfer.protocol.receiver import Receiver
+from transfer.refusals import refusal
+from transfer.settings import Settings
+from transfer.uploads import Operation, Shared, SmallUpload, UploadOperation, is_small
+
+logger = logging.getLogger("towline.session")
+
+
+@dataclass(slots=True)
+class Turn:
+    """An operation's place in the order: its replies, and when it is over."""
+
+    ref: int | None
+    replies: "asyncio.Queue[ServerMessage | None]" = field(default_factory=asyncio.Queue)
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+    operation: Operation | None = None
+
+    def reply(self, message: ServerMessage) -> None:
+        self.replies.put_nowait(message if self.ref is None else message.model_copy(update={"ref": self.ref}))
+
+    def end(self) -> None:
+        self.replies.put_nowait(None)
+        self.over.set()
+
+
+class Refused(Operation):
+    """Stands in for a header that was refused: drops the frames that still come of it."""
+
+    def __init__(self, shared: Shared) -> None:
+        super().__init__(shared, Receiver(), lambda _: None)
+        self.close()
+
+
+class Sessions:
+    """Serves `/ws` for an application; what its connections share is here."""
+
+    def __init__(self, store: Store, settings: Settings) -> None:
+        self._store = store
+        self._settings = settings
+        self._budget = ReceiveBudget(
+            settings.receive_budget_bytes, window=settings.window, chunk_size=settings.chunk_size
+        )
+
+    async def serve(self, websocket: WebSocket) -> None:
+        """One connection, from its upgrade to its end."""
+        offered = websocket.scope["subprotocols"]
+        if offered and limits.PROTOCOL not in offered:
+            text = f"this server speaks {limits.PROTOCOL}, not {', '.join(offered)}\n"
+            await websocket.send_denial_response(Response(text, 400, media_type="text/plain"))
+            return
+        await websocket.accept(subprotocol=limits.PROTOCOL if offered else None)
+        await Session(websocket, self._store, self._settings, self._budget).run()
+
+
+class Session:
+    """One connection of `/ws`."""
+
+    def __init__(self, websocket: WebSocket, store: Store, settings: Settings, budget: ReceiveBudget) -> None:
+        self._websocket = websocket
+        self._held = 0
+        self._room = asyncio.Event()
+        self._shared = Shared(
+            store=store,
+            budget=budget,
+            connection=self,
+            owner=ANONYMOUS,
+            max_file_bytes=settings.max_file_bytes or limits.MAX_STREAM_SIZE,
+            freed=self._freed,
+        )
+        self._order: asyncio.Queue[Turn] = asyncio.Queue(limits.MAX_UNANSWERED)
+        self._turns: list[Turn] = []
+        self._current: Turn | None = None
+        self._received_bytes = 0
+        self._outcome = "closed"
+
+    async def run(self) -> None:
+        """Serve until the connection ends. Never raises for what a client does."""
+        began = time.monotonic()
+        logger.info("session opened: %s", self._peer())
+        try:
+            async with asyncio.TaskGroup() as group:
+                sender = group.create_task(self._send_replies())
+                await self._receive(group)
+                for turn in list(self._turns):
+                    await turn.over.wait()
+                sender.cancel()
+        except Exception:
+            logger.exception("a bug ended a session")
+            self._outcome = "internal error"
+            await self._close(Internal.close_code, "internal error")
+        finally:
+            self._shared.budget.leave(self)
+            logger.info(
+                "session ended: %s, %d bytes in %.1f s, %s",
+                self._peer(),
+                self._received_bytes,
+                time.monotonic() - began,
+                self._outcome,
+            )
+
+    def _peer(self) -> str:
+        client = self._websocket.client
+        return f"{client.host}:{client.port}" if client is not None else "unknown"
+
+    # --------------------------------------------------------------------------------------------------- reading
+
+    async def _receive(self, group: asyncio.TaskGroup) -> None:
+        async for content in self._frames():
+            try:
+                if isinstance(content, bytes):
+                    self._take_chunk(content)
+                    await self._wait_for_room()
+                else:
+                    await self._take_message(parse_client_message(content), group)
+            except TransferError as error:
+                await self._refuse(error)
+        for turn in self._turns:
+            if turn.operation is not None:
+                turn.operation.gone()
+
+    async def _frames(self) -> AsyncIterator[str | bytes]:
+        while True:
+            message = await self._websocket.receive()
+            if message["type"] == "websocket.disconnect":
+                self._outcome = f"close code {message.get('code', 1005)}"
+                return
+            content: str | bytes | None = message.get("bytes")
+            content = message["text"] if content is None else content
+            assert content is not None
+            if len(content) > limits.MAX_MESSAGE_BYTES:
+                reason = f"a message of more than {limits.MAX_MESSAGE_BYTES} bytes"
+                self._outcome = reason
+                logger.info("refused too_big: %s: %s", self._peer(), reason)
+                await self._close(limits.CLOSE_TOO_BIG, reason)
+                return
+            yield content
+
+    def _take_chunk(self, content: bytes) -> None:
+        self._received_bytes += len(content)
+        turn = self._current
+        if turn is None or turn.operation is None:
+            raise BadMessage("a binary frame before a header: send a header first")
+        self._held += len(content)
+        try:
+            turn.operation.chunk(content)
+        except TransferError:
+            self._freed(len(content))
+            raise
+
+    async def _wait_for_room(self) -> None:
+        while self._held >= self._shared.budget.granted(self):
+            self._room.clear()
+            await self._room.wait()
+
+    def _freed(self, size: int) -> None:
+        self._held -= size
+        self._room.set()
+
+    async def _take_message(self, message: ClientMessage, group: asyncio.TaskGroup) -> None:
+        current = self._current.operation if self._current is not None else None
+        match message:
+            case CancelMessage():
+                if current is None:
+                    raise BadMessage("cancel without an upload: send a header first")
+                current.cancel()
+            case EofMessage() if message.upload_id is None or _is_of(current, message.upload_id):
+                if current is None:
+                    raise BadMessage("eof without an upload: send a header first")
+                current.eof(message)
+            case TextHeader():
+                turn = await self._next_turn(message.ref)
+                turn.reply(EchoMessage(text=message.text))
+                turn.end()
+                self._turns.remove(turn)
+            case UploadHeader() | EofMessage():
+                await self._begin(message, group)
+
+    async def _begin(self, message: UploadHeader | EofMessage, group: asyncio.TaskGroup) -> None:
+        before = list(self._turns)
+        turn = await self._next_turn(message.ref)
+        operation: SmallUpload | UploadOperation
+        if isinstance(message, UploadHeader) and is_small(message):
+            operation, before = SmallUpload(self._shared, message, turn.reply), []
+        else:
+            operation = UploadOperation(self._shared, message, turn.reply)
+        turn.operation = operation
+        group.create_task(self._run(turn, operation, before))
+
+    async def _next_turn(self, ref: int | None) -> Turn:
+        """A header came: leave the operation that may still be open, and queue for the replies."""
+        if self._current is not None and self._current.operation is not None:
+            self._current.operation.leave()
+        turn = Turn(ref)
+        self._turns.append(turn)
+        self._current = turn
+        await self._order.put(turn)
+        return turn
+
+    async def _refuse(self, error: TransferError) -> None:
+        """A frame was refused. Of an operation that is open it is the end; else it is an operation of its own."""
+        current = self._current.operation if self._current is not None else None
+        if current is not None and current.open and error.ref is None:
+            current.fail(error)
+            return
+        turn = await self._next_turn(error.ref)
+        turn.operation = Refused(self._shared)
+        self._fail(turn, turn.operation, error)
+        turn.end()
+        self._turns.remove(turn)
+
+    # ------------------------------------------------------------------------------------------------- operations
+
+    async def _run(self, turn: Turn, operation: SmallUpload | UploadOperation, before: list[Turn]) -> None:
+        try:
+            for earlier in before:
+                await earlier.over.wait()
+            await operation.run()
+        except TransferError as error:
+            self._fail(turn, operation, error)
+        except StorageError as error:
+            self._fail(turn, operation, refusal(error))
+        except Exception:
+            logger.exception("a bug ended an operation")
+            self._fail(turn, operation, Internal("something went wrong in the server; its log says what"))
+        finally:
+            turn.end()
+            self._turns.remove(turn)
+            if not self._turns:
+                self._shared.budget.leave(self)
+
+    def _fail(self, turn: Turn, operation: Operation, error: TransferError) -> None:
+        logger.info("refused %s: %s: %s", error.code, self._peer(), _printable(error.message))
+        turn.reply(ErrorMessage.of(error))
+        operation.close()
+
+    # ------------------------------------------------------------------------------------------------- sending
+
+    async def _send_replies(self) -> None:
+        """Send replies in the order of the headers; once the connection is gone, drop them."""
+        gone = False
+        while True:
+            turn = await self._order.get()
+            while (message := await turn.replies.get()) is not None:
+                gone = gone or not await self._send(message)
+
+    async def _send(self, message: ServerMessage) -> bool:
+        """Returns whether the connection can take more. A farewell to a dead peer has half a second: its full socket
+        buffer would hold us for ever."""
+        close = message.error.close_code if isinstance(message, ErrorMessage) else None
+        try:
+            async with asyncio.timeout(None if close is None else limits.FAREWELL_SECONDS):
+                await self._websocket.send_text(message.to_json())
+        except (TimeoutError, WebSocketDisconnect, WebSocketDisconnected):
+            self._abort()
+            return False
+        if close is None:
+            return True
+        await self._close(close, message.error.code if isinstance(message, ErrorMessage) else "")
+        return False
+
+    async def _close(self, code: int | None, reason: str) -> None:
+        try:
+            async with asyncio.timeout(limits.FAREWELL_SECONDS):
+                await self._websocket.close(code or 1011, reason)
+        except (TimeoutError, WebSocketDisconnect, WebSocketDisconnected):
+            self._abort()
+
+    def _abort(self) -> None:
+        """The reader hears of it as a disconnect."""
+        self._websocket.scope["extensions"]["towline.transport"].abort()
+
+
+def _is_of(operation: Operation | None, upload_id: str) -> bool:
+    return isinstance(operation, UploadOperation) and operation.upload_id == upload_id and operation.open
+
+
+def _printable(text: str) -> str:
+    return json.dumps(text, ensure_ascii=True)[1:-1]

@@ -1,0 +1,153 @@
+"""Every setting, with a description, and where it comes from: flags, then `TOWLINE_…` variables, then `towline.toml`.
+
+What is wrong is said in one sentence that names the key, the value and the source (`WrongSetting`).
+"""
+
+import os
+import tomllib
+from difflib import get_close_matches
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Final, TypedDict, Unpack
+
+from pydantic import BeforeValidator, Field, ValidationError
+from pydantic_core import ErrorDetails
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from transfer.hosts import parse_origin
+from transfer.protocol import limits
+
+FILE: Final = "towline.toml"
+PREFIX: Final = "TOWLINE_"
+DRAIN_SECONDS: Final = 10.0
+
+
+class WrongSetting(Exception):
+    """A setting that cannot be used; `str()` is a sentence for the operator."""
+
+
+class Flags(TypedDict, total=False):
+    """What the command line may set."""
+
+    host: str
+    port: int
+    data: Path
+    insecure: bool
+
+
+def _without_brackets(host: object) -> object:
+    return host[1:-1] if isinstance(host, str) and host.startswith("[") and host.endswith("]") else host
+
+
+def _as_list(origins: object) -> object:
+    """A variable of the environment holds several with commas between them."""
+    return [part.strip() for part in origins.split(",") if part.strip()] if isinstance(origins, str) else origins
+
+
+def _as_origin(text: object) -> str:
+    origin = parse_origin(text) if isinstance(text, str) else None
+    if origin is None:
+        raise ValueError("an origin is written like https://files.example.org or http://localhost:3000")
+    return str(origin)
+
+
+class Settings(BaseSettings):
+    """What an operator can choose. Sizes are bytes, times are seconds."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, toml_file=FILE, extra="forbid", frozen=True)
+
+    host: Annotated[str, BeforeValidator(_without_brackets)] = Field(
+        default="127.0.0.1", min_length=1, description="the address to listen on"
+    )
+    port: int = Field(default=8000, ge=0, le=65_535, description="the port to listen on; 0 takes a free one")
+    data: Path = Field(default=Path("towline-data"), description="the folder in which everything is kept")
+    insecure: bool = Field(
+        default=False,
+        description="listen on an address that other machines reach, though nobody has to prove who they are",
+    )
+    allowed_origins: Annotated[
+        tuple[Annotated[str, BeforeValidator(_as_origin)], ...], NoDecode, BeforeValidator(_as_list)
+    ] = Field(default=(), description="origins of web pages, other than the server's own, that may use it")
+    pending_expiry: float = Field(
+        default=limits.PENDING_EXPIRY, gt=0, description="silence after which an unfinished upload is dropped"
+    )
+    min_free_bytes: int | None = Field(
+        default=None,
+        ge=0,
+        description="bytes of the disk that stay free; by default the smaller of 1 GiB and 5 % of it",
+    )
+    max_file_bytes: int | None = Field(
+        default=None, gt=0, le=limits.MAX_SIZE, description="the largest file that is taken"
+    )
+    receive_budget_bytes: int = Field(
+        default=limits.RECEIVE_BUDGET, gt=0, description="what all uploads together may have in flight"
+    )
+    window: int = Field(default=limits.WINDOW, gt=0, description="what one connection may have in flight")
+    chunk_size: int = Field(
+        default=limits.CHUNK_SIZE,
+        gt=0,
+        le=limits.MAX_MESSAGE_BYTES,
+        description="the size of a binary frame that clients are asked for",
+    )
+    take_over_seconds: float = Field(
+        default=limits.TAKE_OVER_SECONDS,
+        gt=0,
+        description="how long a newcomer waits for the last write of the connection that it replaces",
+    )
+    drain_timeout: float = Field(
+        default=DRAIN_SECONDS, ge=0, description="how long requests may go on after the server was asked to stop"
+    )
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine reaches the address."""
+        try:
+            return self.host.lower() == "localhost" or ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+
+def load_settings(**flags: Unpack[Flags]) -> Settings:
+    """The settings of this process, started in this folder with these flags. Raises WrongSetting."""
+    try:
+        return Settings(**flags)
+    except ValidationError as wrong:
+        raise WrongSetting(_sentence(wrong.errors()[0], flags)) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as unreadable:
+        raise WrongSetting(f"{FILE} is not TOML: {unreadable}") from None
+    except OSError as unreadable:
+        raise WrongSetting(f"{FILE} cannot be read: {unreadable.strerror}") from None
+
+
+def _sentence(error: ErrorDetails, flags: Flags) -> str:
+    key, value = str(error["loc"][0]), error["input"]
+    if error["type"] == "extra_forbidden":
+        similar = get_close_matches(key, Settings.model_fields, n=1)
+        advice = f"; did you mean {similar[0]}?" if similar else ""
+        return f"{key} = {value!r} in {FILE}: there is no such setting{advice}"
+    problem = str(error["ctx"]["error"]) if error["type"] == "value_error" else error["msg"].lower()
+    return f"{key} = {value!r} {_source(key, flags)}: {problem}"
+
+
+def _source(key: str, flags: Flags) -> str:
+    if key in flags:
+        return f"from --{key}"
+    variable = PREFIX + key.upper()
+    return f"from {variable}" if variable in {name.upper() for name in os.environ} else f"in {FILE}"

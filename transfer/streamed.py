@@ -1,0 +1,49 @@
+"""A response of pieces that are made while they are sent, for as long as somebody takes them."""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from storage.errors import StorageError
+
+logger = logging.getLogger("towline.http")
+
+
+class StreamedResponse(Response):
+    """Sends what `pieces` yields; stops when the client has gone.
+
+    An error of the store before the first piece is the caller's to answer. After it the connection is cut off, so
+    that nobody takes a part for the whole.
+    """
+
+    def __init__(self, pieces: AsyncGenerator[bytes, None], headers: Mapping[str, str], status_code: int = 200) -> None:
+        super().__init__(None, status_code, headers)
+        if "content-length" not in headers:
+            del self.headers["content-length"]  # chunks say themselves where they end
+        self._pieces = pieces
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with aclosing(self._pieces) as pieces:
+            piece = await anext(pieces, b"")
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            async with asyncio.TaskGroup() as group:
+                gone = group.create_task(_disconnect(receive))
+                try:
+                    while piece and not gone.done():
+                        await send({"type": "http.response.body", "body": piece, "more_body": True})
+                        piece = await anext(pieces, b"")
+                    await send({"type": "http.response.body", "body": b"", "more_body": False})
+                except StorageError as failed:
+                    logger.error("a response was cut off: %s", failed)
+                finally:
+                    gone.cancel()
+
+
+async def _disconnect(receive: Receive) -> None:
+    """Return when the client has gone; what it still sends is dropped."""
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,382 @@
+"""One upload operation: the pump between a connection's frames, the receiver's state machine and the store.
+
+`UploadOperation` takes one upload on, through one `storage.store.Writer`; `SmallUpload` keeps a whole small file in
+memory and publishes it in a batch. Both get their frames at once (`chunk`, `eof`, …, judged by the receiver) and work
+them off in `run`.
+"""
+
+import asyncio
+import mimetypes
+import time
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Final
+
+from storage.errors import NotFound, WrongDigest
+from storage.store import Published, Store, StoredFile, UploadRequest, Writer
+from transfer.budget import ReceiveBudget
+from transfer.entries import file_entry
+from transfer.inbox import Cancel, Ending, Eof, Failure, Inbox, Left
+from transfer.protocol import limits
+from transfer.protocol.digest import ALGORITHMS, Digest
+from transfer.protocol.errors import BadMessage, DigestRequired, SizeMismatch, TooLarge, TransferError
+from transfer.protocol.leaves import Buffer
+from transfer.protocol.messages import (
+    AckMessage,
+    CancelledMessage,
+    CompleteMessage,
+    EofMessage,
+    Existing,
+    MissingMessage,
+    ReadyMessage,
+    ServerMessage,
+    UploadHeader,
+    VerifyingMessage,
+    encode_leaves,
+)
+from transfer.protocol.ranges import Range
+from transfer.protocol.receiver import DurablePoints, Receiver, State, acknowledged
+from transfer.refusals import refusal
+
+WRITE_BYTES: Final = 8 * limits.MIB
+"""About how much one hop to a disk thread writes."""
+Reply = Callable[[ServerMessage], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shared:
+    """What uploads of one connection share."""
+
+    store: Store
+    budget: ReceiveBudget
+    connection: object
+    owner: str
+    max_file_bytes: int
+    freed: Callable[[int], None]
+
+
+class Operation:
+    """What small and other uploads have in common: a receiver, an inbox, and frames that come."""
+
+    def __init__(self, shared: Shared, receiver: Receiver, reply: Reply) -> None:
+        self.receiver = receiver
+        self._shared = shared
+        self._reply = reply
+        self._inbox = Inbox(shared.freed)
+
+    def chunk(self, content: bytes) -> None:
+        """A binary frame. Raises TransferError; the caller then calls `fail`."""
+        kept = 0
+        for piece in self.receiver.chunk(len(content)):
+            whole = piece.end - piece.start == len(content)
+            part: Buffer = content if whole else memoryview(content)[piece.start : piece.end]
+            kept += len(part)
+            self._inbox.put(piece.offset, part)
+        self._shared.freed(len(content) - kept)
+
+    def eof(self, message: EofMessage) -> None:
+        """Raises BadMessage."""
+        discarding = self.receiver.state is State.DISCARDING
+        self.receiver.eof()
+        if not discarding:
+            missing = DigestRequired("eof without a digest: the upload is kept, send eof again with one")
+            self._inbox.end(Failure(missing) if message.digest is None else Eof(message.digest))
+
+    def cancel(self) -> None:
+        self.receiver.cancel()
+        self._inbox.end(Cancel())
+
+    def leave(self) -> None:
+        """The next header came."""
+        self.receiver.header()
+        self._inbox.end(Left())
+
+    def gone(self) -> None:
+        """The connection is gone."""
+        self._inbox.end(Left())
+
+    def fail(self, error: TransferError) -> None:
+        """A frame was refused: `run` ends with this error, and what still comes is dropped."""
+        self.receiver.failed()
+        self._inbox.end(Failure(error))
+
+    def close(self) -> None:
+        """`run` has ended with an error."""
+        self.receiver.failed()
+        self._inbox.close()
+
+    @property
+    def open(self) -> bool:
+        """Whether frames of it may still come."""
+        return self.receiver.state in (State.OPENING, State.RECEIVING)
+
+    def _complete(self, published: Published, *, unchanged: bool | None = None) -> None:
+        self.receiver.done()
+        self._inbox.close()
+        same = published.unchanged if unchanged is None else unchanged
+        self._reply(CompleteMessage(file=file_entry(published.file), unchanged=same or None))
+
+    async def _stored_already(self, header: UploadHeader) -> StoredFile | None:
+        if header.digest is None:
+            return None
+        existing = await self._shared.store.find(header.name)
+        return existing if existing is not None and existing.digest == header.digest else None
+
+    def _request(self, header: UploadHeader) -> UploadRequest:
+        if header.size is not None and header.size > self._shared.max_file_bytes:
+            limit = self._shared.max_file_bytes
+            raise TooLarge(f"{header.size} bytes are more than the limit of {limit}", size=header.size, limit=limit)
+        guessed = mimetypes.guess_type(header.name.last)[0]
+        return UploadRequest(
+            name=header.name,
+            size=header.size,
+            owner=self._shared.owner,
+            if_exists=header.if_exists,
+            digest_algorithm=header.digest_algorithm,
+            modified=header.modified,
+            content_type=header.content_type or guessed or "application/octet-stream",
+            metadata=header.metadata,
+        )
+
+
+def is_small(header: UploadHeader) -> bool:
+    """Whether this header begins a file that is kept in memory until it is whole."""
+    return header.offset == 0 and header.size is not None and header.size <= limits.SMALL_FILE_BYTES
+
+
+class SmallUpload(Operation):
+    """A small file whose bytes follow its header at once."""
+
+    def __init__(self, shared: Shared, header: UploadHeader, reply: Reply) -> None:
+        super().__init__(shared, Receiver(size=header.size, early=True), reply)
+        self._header = header
+
+    async def run(self) -> None:
+        """Raises TransferError, StorageError."""
+        request = self._request(self._header)
+        if (existing := await self._stored_already(self._header)) is not None:
+            self._complete(Published(existing), unchanged=True)
+            return
+        while self._inbox.ending is None:
+            await self._inbox.wait(None)
+        ending = self._inbox.ending
+        _, pieces = self._inbox.take(limits.SMALL_FILE_BYTES)
+        size = sum(len(piece) for piece in pieces)
+        try:
+            if isinstance(ending, Eof):
+                await self._publish(request, b"".join(pieces), ending.digest)
+            elif isinstance(ending, Failure):
+                raise ending.error
+            elif isinstance(ending, Cancel):
+                self.receiver.done()
+                self._reply(CancelledMessage())
+        finally:
+            self._inbox.release(size)
+
+    async def _publish(self, request: UploadRequest, content: bytes, digest: Digest) -> None:
+        if len(content) != request.size:
+            raise SizeMismatch(
+                f"eof after {len(content)} of {request.size} bytes", expected=request.size, received=len(content)
+            )
+        self._complete(await self._shared.store.put(request, content, digest))
+
+
+class UploadOperation(Operation):
+    """An upload, or a range of one, or the end of one; `message` is what began it."""
+
+    def __init__(self, shared: Shared, message: UploadHeader | EofMessage, reply: Reply) -> None:
+        early = isinstance(message, UploadHeader) and message.offset == 0
+        size = message.size if isinstance(message, UploadHeader) else None
+        super().__init__(shared, Receiver(size=size, early=early, max_size=shared.max_file_bytes), reply)
+        self._message = message
+        self.upload_id: str | None = message.upload_id
+
+    async def run(self) -> None:
+        """Raises TransferError, StorageError."""
+        if isinstance(self._message, EofMessage):
+            await self._finish_elsewhere(self._message)
+        elif not await self._answered_already(self._message):
+            await self._open_and_serve(self._message)
+
+    async def _answered_already(self, header: UploadHeader) -> bool:
+        store, owner = self._shared.store, self._shared.owner
+        if header.upload_id is not None:
+            published = await store.find_completed(header.upload_id, owner)
+            if published is not None:
+                self._complete(published)
+                return True
+        existing = await self._stored_already(header)
+        if existing is None:
+            return False
+        if header.upload_id is not None:
+            await store.cancel(header.upload_id, owner)
+        self._complete(Published(existing), unchanged=True)
+        return True
+
+    async def _finish_elsewhere(self, message: EofMessage) -> None:
+        """`eof` as an operation of its own, after ranges."""
+        assert message.upload_id is not None
+        store, owner = self._shared.store, self._shared.owner
+        if message.digest is None:
+            raise DigestRequired("eof without a digest: the upload is kept, send eof again with one")
+        published = await store.find_completed(message.upload_id, owner)
+        if published is not None:
+            self._complete(published)
+            return
+        async with store.resume(message.upload_id, owner, lease=message.lease) as writer:
+            writer.on_damage = self._damaged
+            await self._finish(writer, message.digest)
+
+    async def _open_and_serve(self, header: UploadHeader) -> None:
+        try:
+            async with await self._open(header) as writer:
+                await self._serve(writer, header)
+        except NotFound:
+            if header.upload_id is not None or self.upload_id is not None:
+                raise
+            async with self._shared.store.begin(self._request(header)) as writer:  # it ended while we looked
+                await self._serve(writer, header)
+
+    async def _open(self, header: UploadHeader) -> AbstractAsyncContextManager[Writer]:
+        store, owner = self._shared.store, self._shared.owner
+        request = None if header.range is not None else self._request(header)
+        if header.upload_id is not None:
+            return store.resume(header.upload_id, owner, request, lease=header.lease)
+        assert request is not None
+        found = None
+        if header.resume and header.offset is None:
+            found = await store.find_unfinished(header.name, owner)
+        return store.begin(request) if found is None else store.resume(found, owner, request)
+
+    # ------------------------------------------------------------------------------------------------ receiving
+
+    async def _serve(self, writer: Writer, header: UploadHeader) -> None:
+        self.upload_id = writer.upload_id
+        writer.on_damage = self._damaged
+        span = _checked_range(header, writer)
+        if span is not None and header.rewrite:
+            await writer.forget(span)
+        durable = writer.durable
+        offset = acknowledged(durable, span)
+        end = writer.size if span is None else span.end
+        self.receiver.ready(offset, size=writer.size, end=end, there=durable)
+        window = self._shared.budget.grant(self._shared.connection)
+        self._reply(self._ready(writer, offset, window))
+        ending = await self._receive(writer, span, window)
+        await self._end(writer, span, ending)
+
+    def _ready(self, writer: Writer, offset: int, window: int) -> ReadyMessage:
+        durable, existing = writer.durable, writer.existing
+        missing = durable.holes(durable.furthest)
+        return ReadyMessage(
+            upload_id=writer.upload_id,
+            lease=writer.lease,
+            name=writer.name,
+            size=writer.size,
+            offset=offset,
+            chunk_size=self._shared.budget.chunk_size,
+            window=window,
+            leaf_size=writer.leaf_size,
+            leaves=encode_leaves(writer.leaves),
+            missing=missing or None,
+            existing=None if existing is None else Existing(size=existing.size, digest=existing.digest),
+            digest_algorithms=ALGORITHMS,
+        )
+
+    async def _receive(self, writer: Writer, span: Range | None, window: int) -> Ending:
+        """Write what comes, sync when due, acknowledge what is durable; until the operation ends."""
+        points, syncing = DurablePoints(), None
+        try:
+            while True:
+                if span is not None and writer.durable.covers(*span):
+                    return Left()
+                offset, pieces = self._inbox.take(WRITE_BYTES)
+                if pieces:
+                    await self._write(writer, offset, pieces)
+                    points.wrote(sum(len(piece) for piece in pieces), time.monotonic())
+                if syncing is not None and syncing.done():
+                    await syncing
+                    syncing = None
+                    window = self._acknowledge(writer, span, window)
+                all_here = span is not None and writer.received.covers(*span)
+                if syncing is None and (points.wait(time.monotonic()) == 0 or (all_here and not pieces)):
+                    points.begun()
+                    syncing = asyncio.create_task(writer.sync())
+                    syncing.add_done_callback(lambda _: self._inbox.wake())
+                if self._inbox.empty:
+                    if self._inbox.ending is not None:
+                        return self._inbox.ending
+                    await self._inbox.wait(None if syncing is not None else points.wait(time.monotonic()))
+        finally:
+            if syncing is not None:
+                await asyncio.wait([syncing])
+                if not syncing.cancelled():
+                    syncing.exception()  # the one that ended the loop is what the client hears
+
+    async def _write(self, writer: Writer, offset: int, pieces: list[Buffer]) -> None:
+        try:
+            await writer.write(offset, pieces)
+        finally:
+            self._inbox.release(sum(len(piece) for piece in pieces))
+
+    def _acknowledge(self, writer: Writer, span: Range | None, window: int) -> int:
+        granted = self._shared.budget.grant(self._shared.connection)
+        offset = acknowledged(writer.durable, span)
+        self._reply(AckMessage(offset=offset, window=None if granted == window else granted))
+        return granted
+
+    def _damaged(self, span: Range) -> None:
+        self.receiver.forget(span)
+        self._reply(MissingMessage(ranges=(span,)))
+
+    # --------------------------------------------------------------------------------------------------- ending
+
+    async def _end(self, writer: Writer, span: Range | None, ending: Ending) -> None:
+        if isinstance(ending, Cancel):
+            await writer.cancel()
+            self.receiver.done()
+            self._reply(CancelledMessage())
+            return
+        await writer.sync()
+        self._reply(AckMessage(offset=acknowledged(writer.durable, span)))
+        if isinstance(ending, Eof):
+            if span is not None:
+                raise BadMessage("eof in a range: wait for the ack of its end, then send eof with upload_id and lease")
+            await self._finish(writer, ending.digest)
+        elif isinstance(ending, Failure):
+            raise ending.error
+        else:
+            self.receiver.done()
+
+    async def _finish(self, writer: Writer, digest: Digest) -> None:
+        """Say how far hashing is each second, then how it ended."""
+        finishing = asyncio.create_task(writer.finish(digest))
+        try:
+            while not (await asyncio.wait([finishing], timeout=limits.VERIFYING_SECONDS))[0]:
+                self._reply(VerifyingMessage(offset=writer.hashed_offset))
+            self._complete(await finishing)
+        except WrongDigest as wrong:
+            mismatch = refusal(wrong)
+            mismatch.facts["leaves"] = encode_leaves(wrong.leaves)
+            mismatch.facts["leaf_size"] = writer.leaf_size
+            raise mismatch from wrong
+        finally:
+            if not finishing.done():
+                finishing.cancel()
+                await asyncio.wait([finishing])
+
+
+def _checked_range(header: UploadHeader, writer: Writer) -> Range | None:
+    span = header.range
+    if span is None:
+        return None
+    end = writer.durable.furthest if writer.size is None else writer.size
+    if span.end > end and writer.size is not None:
+        raise SizeMismatch(f"the range [{span.start}, {span.end}) goes beyond the size {end}", expected=end)
+    aligned = span.start % writer.leaf_size == 0 and (span.end % writer.leaf_size == 0 or span.end == end)
+    if header.rewrite and not aligned:
+        raise BadMessage(
+            f"the range [{span.start}, {span.end}) is not of whole leaves of {writer.leaf_size} bytes", field="range"
+        )
+    return span
