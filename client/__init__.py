@@ -1,0 +1,69 @@
+"""Towline's client: upload, download and list files on a Towline server, through any number of breaks.
+
+    async with client.connect("http://127.0.0.1:8000") as connection:
+        file = await connection.upload("photos/cat.jpg")
+
+`upload`, `download`, `list_files` and `echo` are the same in one call, each with a connection of its own.
+"""
+
+from pathlib import Path
+
+from client.connection import Connection, Item, connect
+from client.errors import CannotConnect, ClientError, GaveUp, SourceChanged
+from client.http import UnfinishedUpload
+from client.progress import Complete, Event, Failed, Listener, ignore
+from client.source import UploadSource
+from transfer.protocol.errors import TransferError
+from transfer.protocol.messages import FileEntry, IfExists
+
+__all__ = [
+    "CannotConnect",
+    "ClientError",
+    "Complete",
+    "Connection",
+    "Event",
+    "Failed",
+    "FileEntry",
+    "GaveUp",
+    "Item",
+    "Listener",
+    "SourceChanged",
+    "TransferError",
+    "UnfinishedUpload",
+    "connect",
+    "download",
+    "echo",
+    "list_files",
+    "upload",
+]
+
+
+async def upload(
+    server: str,
+    source: UploadSource,
+    *,
+    name: str | None = None,
+    if_exists: IfExists = "error",
+    on_event: Listener = ignore,
+) -> FileEntry:
+    """Upload one source to `server`; see `Connection.upload`."""
+    async with connect(server) as connection:
+        return await connection.upload(source, name=name, if_exists=if_exists, on_event=on_event)
+
+
+async def download(server: str, name: str, to: Path | str | None = None, *, on_event: Listener = ignore) -> Path:
+    """Download one file from `server`; see `Connection.download`."""
+    async with connect(server) as connection:
+        return await connection.download(name, to, on_event=on_event)
+
+
+async def list_files(server: str, prefix: str = "") -> list[FileEntry]:
+    """The files on `server` whose names begin with `prefix`."""
+    async with connect(server) as connection:
+        return [file async for file in connection.list_files(prefix)]
+
+
+async def echo(server: str, text: str) -> str:
+    """Send a text to `server` and back."""
+    async with connect(server) as connection:
+        return await connection.echo(text)

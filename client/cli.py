@@ -1,0 +1,502 @@
+"""The `towline` command: what can be typed, and what comes of it.
+
+Commands of other packages come from the entry point group `towline.commands`, and are loaded only when they are asked
+for; one that does not load is said to be broken and does not keep the others from working.
+"""
+
+import asyncio
+import sys
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import aclosing
+from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+import typer
+
+from client.connection import Connection, Item, connect
+from client.display import Display, choose_display, silence
+from client.errors import CannotConnect, ClientError
+from client.http import UnfinishedUpload, base_url
+from client.outcome import Exit, outcome_of
+from client.progress import Complete, Failed
+from client.retry import GIVE_UP_AFTER
+from client.selection import Selection, select
+from client.stdin import DescriptorReader
+from client.wording import printable, size_words
+from transfer.protocol.errors import Exists, TransferError
+from transfer.protocol.messages import FileEntry, IfExists
+
+COMMANDS: Final = "towline.commands"
+DEFAULT_SERVER: Final = "http://127.0.0.1:8000"
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def main() -> None:
+    """Run the command line. Names that an output cannot encode are written as escapes."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    add_commands_of_others(sys.argv[1:])
+    app(prog_name="towline")
+
+
+# ----------------------------------------------------------------------------------------------------------- options
+
+
+def _server(value: str) -> str:
+    try:
+        base_url(value)
+    except CannotConnect as refused:
+        raise typer.BadParameter(f"{value!r}: {refused.reason}") from None
+    return value
+
+
+def _show_version(*, wanted: bool) -> None:
+    if wanted:
+        try:
+            print(f"towline {version('towline')}")
+        except PackageNotFoundError:  # run from a checkout that was not installed
+            print("towline, not installed")
+        raise typer.Exit
+
+
+Server = Annotated[
+    str,
+    typer.Option(
+        "--server", "-s", metavar="URL", envvar="TOWLINE_SERVER", callback=_server, help="Where the server is."
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Write one JSON object a line to stdout, for programs.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say only what went wrong.")]
+GiveUpAfter = Annotated[
+    float,
+    typer.Option(
+        "--give-up-after",
+        metavar="SECONDS",
+        min=0,
+        help="Go on trying for so long without progress; then end with exit code 75.",
+    ),
+]
+
+
+@app.callback()
+def towline(
+    show_version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            is_eager=True,
+            callback=lambda value: _show_version(wanted=value),
+            help="Show the version and exit.",
+        ),
+    ] = False,
+) -> None:
+    """Moves files over one WebSocket and never starts over.
+
+    Whatever breaks a transfer (network, server, Ctrl-C), the same command goes on where it ended.
+
+    Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 75 gave up or taken over, 130 Ctrl-C. After 75 and 130 run
+    the same command to go on.
+
+    Examples:
+      towline upload cat.jpg
+      towline ls
+      towline download cat.jpg -o copy.jpg
+    """
+
+
+# ---------------------------------------------------------------------------------------------------------- commands
+
+
+@app.command()
+def upload(
+    paths: Annotated[list[str], typer.Argument(metavar="PATH", help="Files and folders; - reads from stdin.")],
+    name: Annotated[
+        str | None, typer.Option("--name", "-n", metavar="NAME", help="The whole name on the server, for one file.")
+    ] = None,
+    prefix: Annotated[str, typer.Option("--prefix", "-p", help="A folder that stands before every name.")] = "",
+    if_exists: Annotated[
+        IfExists, typer.Option("--if-exists", help="What to do when other content has the name.")
+    ] = "error",
+    digest: Annotated[
+        Literal["sha256", "blake3"], typer.Option("--digest", help="The checksum that both sides compare.")
+    ] = "sha256",
+    server: Server = DEFAULT_SERVER,
+    give_up_after: GiveUpAfter = GIVE_UP_AFTER,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Upload files, or go on with uploads that were interrupted.
+
+    A file keeps its last part as its name, files in a folder their way from it: `photos` gives photos/2026/cat.jpg.
+    What the server has already, with the same content, is not sent again.
+
+    Examples:
+      towline upload cat.jpg                          as cat.jpg
+      towline upload cat.jpg --name pets/tom.jpg      as pets/tom.jpg
+      towline upload photos --prefix 2026             as 2026/photos/...
+      towline upload report.pdf --if-exists replace   in place of the old one
+      tar c src | towline upload - --name src.tar     what a program writes
+    """
+    _check_sources(paths, name, prefix)
+    options = UploadOptions(if_exists, digest)
+
+    async def work(display: Display) -> Exit:
+        async with connect(server, give_up_after=give_up_after) as connection:
+            if paths == ["-"]:
+                assert name is not None
+                return await _upload_stdin(connection, display, name, options)
+            selection = await asyncio.to_thread(select, map(Path, paths), name=name, prefix=prefix)
+            return await _upload_selection(connection, display, selection, options, one_file=len(paths) == 1)
+
+    run(choose_display(as_json=as_json, quiet=quiet), work)
+
+
+@app.command()
+def ls(
+    prefix: Annotated[str, typer.Argument(metavar="PREFIX", help="What names begin with.")] = "",
+    server: Server = DEFAULT_SERVER,
+    as_json: Json = False,
+) -> None:
+    """List the files on the server: size, time of last change, name.
+
+    All of them, however many; or those whose names begin with PREFIX, in the order of their names.
+
+    Examples:
+      towline ls
+      towline ls photos/2026/
+      towline ls --json | jq -r .digest
+    """
+
+    async def work(display: Display) -> Exit:
+        async with connect(server) as connection, aclosing(connection.list_files(prefix)) as files:  # type: ignore[type-var]
+            async for file in files:
+                display.data(_file_line(file), file.model_dump(mode="json"))
+        return Exit.DONE
+
+    run(choose_display(as_json=as_json, quiet=True), work)
+
+
+@app.command()
+def download(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The file's name on the server.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="PATH", help="A file or a folder to write to.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", "-f", help="Replace a file that has other content.")] = False,
+    server: Server = DEFAULT_SERVER,
+    give_up_after: GiveUpAfter = GIVE_UP_AFTER,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Download a file, or go on with a download that was interrupted.
+
+    Until its digest was found right, the content is beside its place, in .NAME.….towline-part.
+
+    Examples:
+      towline download photos/cat.jpg               to cat.jpg here
+      towline download photos/cat.jpg -o pictures   into the folder pictures
+      towline download cat.jpg -o old.jpg --force   in place of what is there
+    """
+    if output == Path("-"):
+        raise typer.BadParameter("a download goes to a file, not to stdout", param_hint="--output")
+
+    async def work(display: Display) -> Exit:
+        async with connect(server, give_up_after=give_up_after) as connection:
+            await connection.download(name, output, force=force, on_event=display.show)
+        return Exit.DONE
+
+    run(choose_display(as_json=as_json, quiet=quiet), work)
+
+
+@app.command()
+def mv(
+    old: Annotated[str, typer.Argument(metavar="OLD", help="The file's name on the server.")],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="What it is to be called.")],
+    server: Server = DEFAULT_SERVER,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Rename a file on the server.
+
+    A name that is taken is refused. Nothing is copied.
+
+    Examples:
+      towline mv cat.jpg photos/cat.jpg
+    """
+
+    async def work(display: Display) -> Exit:
+        async with connect(server) as connection:
+            try:
+                file = await connection.rename(old, new)
+            except Exists:
+                raise Exists(f"the name {new!r} is taken: choose another one, or rm that file before") from None
+        display.notice("renamed", f"{old}: renamed to {file.name}", {"name": old, "file": file.model_dump(mode="json")})
+        return Exit.DONE
+
+    run(choose_display(as_json=as_json, quiet=quiet), work)
+
+
+@app.command()
+def rm(
+    names: Annotated[list[str], typer.Argument(metavar="NAME", help="Names of files on the server.")],
+    server: Server = DEFAULT_SERVER,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Delete files on the server.
+
+    One that is not there does not keep the others from being deleted.
+
+    Examples:
+      towline rm cat.jpg photos/dog.jpg
+    """
+
+    async def work(display: Display) -> Exit:
+        async with connect(server) as connection:
+            return await _each(display, names, "deleted", "name", connection.delete)
+
+    run(choose_display(as_json=as_json, quiet=quiet), work)
+
+
+@app.command()
+def uploads(server: Server = DEFAULT_SERVER, as_json: Json = False) -> None:
+    """List uploads that are not complete: id, bytes that are safe, when they expire, name.
+
+    The command that began one goes on with it; `towline cancel` drops it.
+
+    Examples:
+      towline uploads
+    """
+
+    async def work(display: Display) -> Exit:
+        async with connect(server) as connection:
+            for unfinished in await connection.uploads():
+                display.data(_upload_line(unfinished), unfinished.model_dump(mode="json"))
+        return Exit.DONE
+
+    run(choose_display(as_json=as_json, quiet=True), work)
+
+
+@app.command()
+def cancel(
+    upload_ids: Annotated[list[str], typer.Argument(metavar="UPLOAD_ID", help="Ids, as `towline uploads` shows.")],
+    server: Server = DEFAULT_SERVER,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Drop uploads that are not complete, and their bytes.
+
+    Files that are complete are not touched: those are for `towline rm`.
+
+    Examples:
+      towline cancel k3V9mQ
+    """
+
+    async def work(display: Display) -> Exit:
+        async with connect(server) as connection:
+            return await _each(display, upload_ids, "cancelled", "upload_id", connection.cancel)
+
+    run(choose_display(as_json=as_json, quiet=quiet), work)
+
+
+@app.command()
+def echo(
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="Up to 64 KiB.")],
+    server: Server = DEFAULT_SERVER,
+    as_json: Json = False,
+) -> None:
+    """Send a text to the server and back.
+
+    This is the quickest way to see whether a server answers.
+
+    Examples:
+      towline echo hello
+    """
+
+    async def work(display: Display) -> Exit:
+        async with connect(server) as connection:
+            answer = await connection.echo(text)
+        display.data(f"Echo: {answer}", {"event": "echo", "text": answer})
+        return Exit.DONE
+
+    run(choose_display(as_json=as_json, quiet=True), work)
+
+
+# ----------------------------------------------------------------------------------------------------------- running
+
+
+def run(display: Display, work: Callable[[Display], Coroutine[None, None, Exit]]) -> None:
+    """Do the work of a command and end the process with its exit code."""
+    with display:
+        try:
+            code = asyncio.run(work(display))
+        except BrokenPipeError:  # whoever read our data has enough
+            silence(sys.stdout)
+            code = Exit.FAILED
+        except (TransferError, ClientError, OSError, KeyboardInterrupt) as error:
+            outcome = outcome_of(error)
+            display.error(outcome)
+            code = outcome.exit
+    raise typer.Exit(code)
+
+
+async def _each(
+    display: Display,
+    subjects: Sequence[str],
+    done: str,
+    field: str,
+    action: Callable[[str], Coroutine[None, None, None]],
+) -> Exit:
+    """Do something to each; one that is refused does not keep the others from it."""
+    code = Exit.DONE
+    for subject in subjects:
+        try:
+            await action(subject)
+        except TransferError as error:
+            outcome = outcome_of(error)
+            display.error(outcome, subject)
+            code = outcome.exit
+        else:
+            display.notice(done, f"{subject}: {done}", {field: subject})
+    return code
+
+
+# ----------------------------------------------------------------------------------------------------------- uploads
+
+
+class UploadOptions:
+    """What the command line says of every upload."""
+
+    def __init__(self, if_exists: IfExists, digest_algorithm: str) -> None:
+        self.if_exists = if_exists
+        self.digest_algorithm = digest_algorithm
+
+
+def _check_sources(paths: Sequence[str], name: str | None, prefix: str) -> None:
+    """Raises BadParameter for what does not go together."""
+    if name is not None and prefix:
+        raise typer.BadParameter("--name is the whole name: leave --prefix out", param_hint="--prefix")
+    if "-" in paths and (len(paths) > 1 or name is None):
+        raise typer.BadParameter("- stands alone, and needs --name", param_hint="PATH")
+    if "-" in paths and sys.stdin is None:
+        raise typer.BadParameter("there is no stdin to read from", param_hint="PATH")
+    if name is not None and len(paths) > 1:
+        raise typer.BadParameter("it names one file: use --prefix for several", param_hint="--name")
+    if name is not None and Path(paths[0]).is_dir():
+        raise typer.BadParameter(f"it names one file, {paths[0]} is a folder: use --prefix", param_hint="--name")
+
+
+async def _upload_stdin(connection: Connection, display: Display, name: str, options: UploadOptions) -> Exit:
+    await connection.upload(
+        DescriptorReader(sys.stdin.fileno()),
+        name=name,
+        if_exists=options.if_exists,
+        digest_algorithm=options.digest_algorithm,
+        on_event=display.show,
+    )
+    return Exit.DONE
+
+
+async def _upload_selection(
+    connection: Connection, display: Display, selection: Selection, options: UploadOptions, *, one_file: bool
+) -> Exit:
+    code = _tell_skipped(display, selection)
+    if one_file and len(selection.items) == 1:
+        await _upload_one(connection, display, selection.items[0], options)
+    elif selection.items:
+        display.expect(len(selection.items), selection.size)
+        code = max(code, await _upload_many(connection, display, selection.items, options))
+    return code
+
+
+def _tell_skipped(display: Display, selection: Selection) -> Exit:
+    code = Exit.DONE
+    for skipped in selection.skipped:
+        if skipped.failed:
+            display.error(outcome_of(ClientError(skipped.reason)), str(skipped.path))
+            code = Exit.FAILED
+        else:
+            facts = {"path": str(skipped.path), "reason": skipped.reason}
+            display.notice("skipped", f"{skipped.path}: skipped: {skipped.reason}", facts)
+    return code
+
+
+async def _upload_one(connection: Connection, display: Display, item: Item, options: UploadOptions) -> None:
+    await connection.upload(
+        item.path,
+        name=item.name,
+        if_exists=options.if_exists,
+        digest_algorithm=options.digest_algorithm,
+        on_event=display.show,
+    )
+
+
+async def _upload_many(connection: Connection, display: Display, items: Sequence[Item], options: UploadOptions) -> Exit:
+    uploading = connection.upload_many(
+        items, if_exists=options.if_exists, digest_algorithm=options.digest_algorithm, on_event=display.show
+    )
+    async with aclosing(uploading) as arriving:  # type: ignore[type-var]
+        results = [result async for result in arriving]
+    done = [result for result in results if isinstance(result, Complete)]
+    failed = [result for result in results if isinstance(result, Failed)]
+    unchanged, sent_bytes = sum(file.unchanged for file in done), sum(file.sent_bytes for file in done)
+    display.notice(
+        "summary",
+        f"{len(done)} files done, {unchanged} of them unchanged; {len(failed)} failed; {size_words(sent_bytes)} sent",
+        {"complete": len(done), "unchanged": unchanged, "failed": len(failed), "sent_bytes": sent_bytes},
+    )
+    return max((outcome_of(failure.error).exit for failure in failed), default=Exit.DONE)
+
+
+# ------------------------------------------------------------------------------------------------------------- lines
+
+
+def _file_line(file: FileEntry) -> str:
+    moment = (file.modified or file.created).astimezone()
+    return f"{size_words(file.size):>12}  {moment:%Y-%m-%d %H:%M}  {printable(str(file.name))}"
+
+
+def _upload_line(unfinished: UnfinishedUpload) -> str:
+    size = "an unknown size" if unfinished.size is None else size_words(unfinished.size)
+    expires = f"expires {unfinished.expires.astimezone():%Y-%m-%d %H:%M}" if unfinished.expires else "does not expire"
+    safe = f"{size_words(unfinished.offset)} of {size}"
+    return f"{printable(unfinished.upload_id)}  {safe:>24}  {expires}  {printable(str(unfinished.name))}"
+
+
+# ------------------------------------------------------------------------------------------------ commands of others
+
+
+def add_commands_of_others(arguments: Sequence[str]) -> None:
+    """Add what these arguments ask for from the entry points: one command, or all of them for a help text."""
+    own = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
+    if arguments and arguments[0] in own:
+        return
+    known = {entry.name: entry for entry in entry_points(group=COMMANDS) if entry.name not in own}
+    wanted = [known[arguments[0]]] if arguments and arguments[0] in known else list(known.values())
+    for entry in wanted:
+        _add(entry)
+
+
+def _add(entry: EntryPoint) -> None:
+    try:
+        app.command(entry.name)(entry.load())
+    except Exception as error:  # noqa: BLE001 - the import of another package fails in its own way
+        reason = f"the command {entry.name} does not work here: {type(error).__name__}: {error}"
+        settings = {"ignore_unknown_options": True, "allow_extra_args": True}
+        app.command(entry.name, help=printable(reason), context_settings=settings)(lambda: _broken(reason))
+
+
+def _broken(reason: str) -> None:
+    print(f"towline: {printable(reason)}", file=sys.stderr)
+    raise typer.Exit(Exit.FAILED)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,237 @@
+"""The public client: a connection to one server, and what can be done with it."""
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Self
+
+from client.downloader import Downloader
+from client.errors import CannotConnect, ClientError, ConnectionBroken, GaveUp
+from client.http import HttpApi, UnfinishedUpload
+from client.pipeline import Pipeline, SmallFile, read_small
+from client.progress import Complete, Failed, Listener, ignore
+from client.retry import GIVE_UP_AFTER, Patience
+from client.source import Source, UploadSource, open_source
+from client.uploader import Uploader
+from client.wire import Wire, open_wire
+from transfer.protocol import limits
+from transfer.protocol.digest import DEFAULT_ALGORITHM, UnsupportedAlgorithm, check_algorithm
+from transfer.protocol.errors import BadMessage, Superseded, TransferError, UnsupportedDigest
+from transfer.protocol.errors import InvalidName as InvalidNameError
+from transfer.protocol.messages import EchoMessage, ErrorMessage, FileEntry, IfExists, TextHeader, UploadHeader
+from transfer.protocol.names import InvalidName, Name
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A file to upload, and the name it is to have."""
+
+    path: Path
+    name: str
+
+
+class Connection:
+    """A connection to a server, made when it is first needed and made anew when it breaks. Use it in `async with`.
+
+    Every method raises the protocol's errors (`transfer.protocol.errors`) and `client.errors`. Operations of one
+    connection take turns; cancelling one leaves an upload resumable.
+    """
+
+    def __init__(self, server: str, *, give_up_after: float = GIVE_UP_AFTER) -> None:
+        self._server = server
+        self._give_up_after = give_up_after
+        self._turn = asyncio.Lock()
+        self._wire: Wire | None = None
+        self._wire_stack = AsyncExitStack()
+        self._http = HttpApi(server)
+
+    async def __aenter__(self) -> Self:
+        await self._http.__aenter__()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self._drop_wire()
+        await self._http.__aexit__(*exc_info)
+
+    @asynccontextmanager
+    async def _exclusive_wire(self) -> AsyncIterator[Wire]:
+        """The WebSocket, for one operation; after an error it is not used again."""
+        async with self._turn:
+            if self._wire is None:
+                self._wire = await self._wire_stack.enter_async_context(open_wire(self._server))
+            try:
+                yield self._wire
+            except BaseException:
+                await self._drop_wire()
+                raise
+
+    async def _drop_wire(self) -> None:
+        self._wire = None
+        await self._wire_stack.aclose()
+
+    # ------------------------------------------------------------------------------------------------ WebSocket
+
+    async def upload(
+        self,
+        source: UploadSource,
+        *,
+        name: str | None = None,
+        if_exists: IfExists = "error",
+        digest_algorithm: str = DEFAULT_ALGORITHM,
+        modified: datetime | None = None,
+        content_type: str | None = None,
+        metadata: dict[str, str] | None = None,
+        on_event: Listener = ignore,
+    ) -> FileEntry:
+        """Upload a path, bytes, or a binary stream, through any number of breaks; returns the published file.
+
+        `name` is the path's last part by default and needed for everything else. The same call again goes on where
+        the last durable byte was. Raises SourceChanged, GaveUp, OSError beside the protocol's errors.
+        """
+        async with open_source(source) as opened:
+            wanted = name if name is not None else opened.name if isinstance(source, str | Path) else None
+            if wanted is None:
+                raise ClientError("an upload of bytes or of a stream needs a name")
+            header = upload_header(
+                wanted,
+                size=opened.size,
+                if_exists=if_exists,
+                digest_algorithm=digest_algorithm,
+                modified=modified or opened.modified,
+                content_type=content_type,
+                metadata=metadata or {},
+            )
+            complete = await self._upload(opened, header, on_event)
+        on_event(complete)
+        return complete.file
+
+    async def _upload(self, source: Source, header: UploadHeader, listener: Listener) -> Complete:
+        patience = Patience(self._give_up_after)
+        return await Uploader(self._exclusive_wire, source, header, patience, listener).run()
+
+    async def upload_many(
+        self,
+        items: AsyncIterable[Item] | Iterable[Item],
+        *,
+        if_exists: IfExists = "error",
+        digest_algorithm: str = DEFAULT_ALGORITHM,
+        on_event: Listener = ignore,
+    ) -> AsyncIterator[Complete | Failed]:
+        """Upload files: first the small ones, one after another without waiting for answers, then the others. One
+        that is refused or cannot be read gives `Failed`, and the rest goes on. Raises GaveUp, CannotConnect,
+        Superseded."""
+        large: list[tuple[Item, UploadHeader]] = []
+        failed: list[Failed] = []
+
+        def header_of(item: Item) -> UploadHeader:
+            return upload_header(item.name, if_exists=if_exists, digest_algorithm=digest_algorithm)
+
+        async def small_ones() -> AsyncIterator[SmallFile]:
+            async for item in _each(items):
+                try:
+                    header = header_of(item)
+                    async with open_source(item.path) as source:
+                        if source.size is not None and source.size <= limits.SMALL_FILE_BYTES:
+                            yield await read_small(source, header)
+                        else:
+                            large.append((item, header))
+                except (ClientError, TransferError, OSError) as error:
+                    failed.append(Failed(name=item.name, error=error))
+
+        pipeline = Pipeline(self._exclusive_wire, small_ones(), Patience(self._give_up_after), on_event)
+        async for result in pipeline.results():
+            on_event(result)
+            yield result
+        for failure in failed:
+            on_event(failure)
+            yield failure
+        for item, header in large:
+            result = await self._upload_one_of_many(item, header, on_event)
+            on_event(result)
+            yield result
+
+    async def _upload_one_of_many(self, item: Item, header: UploadHeader, listener: Listener) -> Complete | Failed:
+        try:
+            async with open_source(item.path) as source:
+                header = header.model_copy(update={"size": source.size, "modified": source.modified})
+                return await self._upload(source, header, listener)
+        except (TransferError, OSError, ClientError) as error:
+            if stops_everything(error):
+                raise
+            return Failed(name=item.name, error=error)
+
+    async def echo(self, text: str) -> str:
+        """Send a text to the server and back."""
+        async with self._exclusive_wire() as wire:
+            await wire.send(TextHeader(text=text))
+            answer = await wire.receive()
+            if isinstance(answer, ErrorMessage):
+                raise answer.error
+            if not isinstance(answer, EchoMessage):
+                raise BadMessage(f"the server answered a text with {answer.type!r}")
+            return answer.text
+
+    # ------------------------------------------------------------------------------------------------------ HTTP
+
+    async def download(
+        self, name: str, to: Path | str | None = None, *, force: bool = False, on_event: Listener = ignore
+    ) -> Path:
+        """Download a file to `to` (the name's last part here by default); a partial one is continued. See
+        `client.downloader`."""
+        return await Downloader(self._http, Patience(self._give_up_after), on_event).download(name, to, force=force)
+
+    def list_files(self, prefix: str = "", *, q: str = "", sort: str = "name") -> AsyncIterator[FileEntry]:
+        """All files whose names begin with `prefix`."""
+        return self._http.list_files(prefix, q=q, sort=sort)
+
+    async def rename(self, name: str, new_name: str) -> FileEntry:
+        """Give a file another name."""
+        return await self._http.rename(name, new_name)
+
+    async def delete(self, name: str) -> None:
+        """Delete a file."""
+        await self._http.delete(name)
+
+    async def uploads(self) -> list[UnfinishedUpload]:
+        """The caller's unfinished uploads."""
+        return await self._http.uploads()
+
+    async def cancel(self, upload_id: str) -> None:
+        """Drop an unfinished upload and its bytes."""
+        await self._http.cancel(upload_id)
+
+
+def connect(server: str, *, give_up_after: float = GIVE_UP_AFTER) -> Connection:
+    """A connection to `server`, written like `http://127.0.0.1:8000`; for `async with`.
+
+    Nothing is sent before the first operation, so a server that is away for a moment is no error. Uploads give up
+    after `give_up_after` seconds without progress.
+    """
+    return Connection(server, give_up_after=give_up_after)
+
+
+def stops_everything(error: Exception) -> bool:
+    """Whether further uploads of the same run are in vain too."""
+    return isinstance(error, CannotConnect | GaveUp | Superseded | ConnectionBroken)
+
+
+def upload_header(name: str, *, digest_algorithm: str, **fields: object) -> UploadHeader:
+    """The header for a caller's own name. Raises InvalidName, UnsupportedDigest."""
+    try:
+        return UploadHeader(name=Name.parse(name), digest_algorithm=check_algorithm(digest_algorithm), **fields)  # type: ignore[arg-type]
+    except InvalidName as refused:
+        raise InvalidNameError(str(refused), rule=refused.rule) from None
+    except UnsupportedAlgorithm as refused:
+        raise UnsupportedDigest(str(refused), algorithm=refused.algorithm) from None
+
+
+async def _each(items: AsyncIterable[Item] | Iterable[Item]) -> AsyncIterator[Item]:
+    if isinstance(items, AsyncIterable):
+        async for item in items:
+            yield item
+    else:
+        for item in items:
+            yield item

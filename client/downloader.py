@@ -1,0 +1,251 @@
+"""Drive one download to its end, through any number of breaks.
+
+The bytes go to a partial file beside the target, `.NAME.TAG.towline-part`. The tag stands for the content (its ETag
+and digest), so a partial file only ever holds bytes of one content, whatever crashed in between, and the same call
+again goes on where it ends. What is there is hashed anew, so that the digest covers what the disk has. Only a file
+that matched its digest is renamed into place.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Final, ParamSpec, TypeVar
+
+from client.errors import ClientError, ConnectionBroken
+from client.http import Content, ContentInfo, HttpApi, parse_name
+from client.partial import TAG_CHARACTERS, HashedFile, PartialFile, TargetTaken, size_of_regular, target_of
+from client.progress import Comparing, Downloaded, Listener, Received, Receiving, Waiting
+from client.retry import Patience
+from transfer.protocol.digest import Digest
+from transfer.protocol.errors import TransferError
+from transfer.protocol.limits import MIB
+from transfer.protocol.names import Name
+
+WRITE_BYTES: Final = MIB
+WRITE_SECONDS: Final = 0.25
+
+_Arguments = ParamSpec("_Arguments")
+_Result = TypeVar("_Result")
+
+
+class DamagedContent(ClientError):
+    """What came is, twice, not what the server's digest says; nothing was put in place."""
+
+    def __init__(self, name: Name, expected: Digest, actual: Digest) -> None:
+        super().__init__(name, expected, actual)
+        self.name = name
+        self.expected = expected
+        self.actual = actual
+
+    def __str__(self) -> str:
+        return f"the content of {self.name} does not match its digest: expected {self.expected}, got {self.actual}"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One content of one name, as the server described it."""
+
+    etag: str
+    size: int
+    digest: Digest
+    modified: datetime | None
+
+    @property
+    def tag(self) -> str:
+        """What a partial file of this content bears in its name."""
+        return sha256(f"{self.etag}\n{self.digest}".encode()).hexdigest()[:TAG_CHARACTERS]
+
+
+@dataclass(slots=True)
+class Progress:
+    """What one call did so far."""
+
+    received_bytes: int = 0
+    resumed_at: int | None = None
+    mismatches: int = 0
+    accepted_targets: set[str] = field(default_factory=set)
+
+
+class Downloader:
+    """One download. Raises the protocol's errors, GaveUp, CannotConnect, TargetTaken, TargetBusy, DamagedContent and
+    OSError. Cancelling it leaves a partial file that the same call goes on with."""
+
+    def __init__(self, api: HttpApi, patience: Patience, listener: Listener) -> None:
+        self._api = api
+        self._patience = patience
+        self._listener = listener
+        self._progress = Progress()
+        self._partial: PartialFile | None = None
+        # One thread, so that a cancelled write has ended before the file is closed.
+        self._thread = ThreadPoolExecutor(1, "towline-download")
+
+    async def download(self, name: str, to: Path | str | None = None, *, force: bool = False) -> Path:
+        """Fetch `name` to `to`, the last part of the name by default; into `to` where that is a folder."""
+        wanted_name = parse_name(name)
+        try:
+            target = await self._in_thread(target_of, wanted_name.last, to)
+            return await self._persist(wanted_name, target, force=force)
+        finally:
+            await self._drop_partial()
+            self._thread.shutdown(wait=False)
+
+    async def _persist(self, name: Name, target: Path, *, force: bool) -> Path:
+        while True:
+            try:
+                if await self._attempt(name, target, force=force):
+                    return target
+            except ConnectionBroken as broken:
+                await self._pause(name, str(broken))
+            except TransferError as error:
+                if not error.retryable:
+                    raise
+                await self._pause(name, str(error))
+
+    async def _pause(self, name: Name, reason: str) -> None:
+        seconds = self._patience.next_delay(reason)
+        self._listener(Waiting(name=str(name), seconds=seconds, reason=reason))
+        await asyncio.sleep(seconds)
+
+    async def _attempt(self, name: Name, target: Path, *, force: bool) -> bool:
+        """Whether the target has the content now; False when what came was wrong and is to be fetched again."""
+        wanted = await self._describe(name)
+        if await self._is_there(name, target, wanted, force=force):
+            self._tell_end(name, target, wanted, unchanged=True)
+            return True
+        partial = await self._partial_of(name, target, wanted)
+        self._begin(name, partial.offset, wanted.size)
+        if partial.offset < wanted.size:
+            async with self._api.open_content(str(name), offset=partial.offset, etag=wanted.etag) as content:
+                await self._receive(name, content, partial, wanted)
+        if not await self._matches(name, partial, wanted):
+            return False
+        await self._in_thread(partial.publish, wanted.modified, replace=force)
+        self._tell_end(name, target, wanted, unchanged=False)
+        return True
+
+    async def _describe(self, name: Name) -> Wanted:
+        info: ContentInfo = await self._api.content_info(str(name))
+        digest = info.digest or (await self._api.find(str(name))).digest
+        return Wanted(info.etag, info.size, digest, info.modified)
+
+    def _begin(self, name: Name, offset: int, size: int) -> None:
+        if self._progress.resumed_at is None:
+            self._progress.resumed_at = offset
+        self._listener(Receiving(name=str(name), offset=offset, size=size))
+
+    def _tell_end(self, name: Name, target: Path, wanted: Wanted, *, unchanged: bool) -> None:
+        self._listener(
+            Downloaded(
+                name=str(name),
+                path=target,
+                size=wanted.size,
+                digest=wanted.digest,
+                received_bytes=self._progress.received_bytes,
+                unchanged=unchanged,
+                resumed_at=self._progress.resumed_at or 0,
+            )
+        )
+
+    # ------------------------------------------------------------------------------------------------ receiving
+
+    async def _receive(self, name: Name, content: Content, partial: PartialFile, wanted: Wanted) -> None:
+        """Write what comes, and what came before a break too. Raises ConnectionBroken when that is not all."""
+        if content.info.etag != wanted.etag:
+            raise ConnectionBroken("the file was replaced meanwhile")
+        if content.offset != partial.offset:
+            await self._in_thread(partial.restart)
+        async for piece in _gathered(content.chunks):
+            if partial.offset + len(piece) > wanted.size:
+                raise ConnectionBroken(f"more bytes came than the {wanted.size} announced")
+            await self._in_thread(partial.append, piece)
+            self._patience.progressed()
+            self._progress.received_bytes += len(piece)
+            self._listener(Received(name=str(name), offset=partial.offset))
+        if partial.offset < wanted.size:
+            raise ConnectionBroken("the content ended early")
+
+    async def _matches(self, name: Name, partial: PartialFile, wanted: Wanted) -> bool:
+        """Whether the digest is right. If not, the partial file goes; raises DamagedContent the second time."""
+        if partial.digest == wanted.digest:
+            return True
+        actual = partial.digest
+        await self._in_thread(partial.discard)
+        await self._drop_partial()
+        self._progress.mismatches += 1
+        if self._progress.mismatches > 1:
+            raise DamagedContent(name, wanted.digest, actual)
+        return False
+
+    # ----------------------------------------------------------------------------------------- what is there
+
+    async def _is_there(self, name: Name, target: Path, wanted: Wanted, *, force: bool) -> bool:
+        """Whether the target has the content already. Raises TargetTaken when it may not be replaced."""
+        if wanted.tag in self._progress.accepted_targets:
+            return False
+        size = await self._in_thread(size_of_regular, target)
+        if size == wanted.size and await self._digest_of(name, target, wanted) == wanted.digest:
+            return True
+        if size is not None and not force:
+            raise TargetTaken(target, replaceable=True)
+        self._progress.accepted_targets.add(wanted.tag)
+        return False
+
+    async def _digest_of(self, name: Name, path: Path, wanted: Wanted) -> Digest:
+        file = await self._in_thread(HashedFile.open, path, wanted.digest.algorithm)
+        try:
+            await self._hash(name, file, wanted.size)
+            return file.digest
+        finally:
+            await self._in_thread(file.close)
+
+    async def _partial_of(self, name: Name, target: Path, wanted: Wanted) -> PartialFile:
+        """The partial file of this content, opened and hashed; kept open from one attempt to the next."""
+        if self._partial is not None and self._partial.tag == wanted.tag:
+            return self._partial
+        await self._drop_partial()
+        self._partial = partial = await self._in_thread(
+            PartialFile.open_for, target, wanted.tag, wanted.digest.algorithm
+        )
+        end = await self._in_thread(partial.length)
+        if end > wanted.size:
+            await self._in_thread(partial.restart)
+        else:
+            await self._hash(name, partial, end)
+        return partial
+
+    async def _hash(self, name: Name, file: HashedFile, end: int) -> None:
+        while file.offset < end and await self._in_thread(file.hash_some, end):
+            self._listener(Comparing(name=str(name), offset=file.offset, size=end))
+
+    async def _drop_partial(self) -> None:
+        partial, self._partial = self._partial, None
+        if partial is not None:
+            await self._in_thread(partial.close)
+
+    async def _in_thread(
+        self, call: Callable[_Arguments, _Result], *args: _Arguments.args, **kwargs: _Arguments.kwargs
+    ) -> _Result:
+        return await asyncio.wrap_future(self._thread.submit(call, *args, **kwargs))
+
+
+async def _gathered(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Chunks put together for the disk: about a MiB, or what comes in a quarter of a second. Before an end or a break
+    comes what there is."""
+    loop = asyncio.get_running_loop()
+    gathered, due = bytearray(), loop.time() + WRITE_SECONDS
+    try:
+        async for chunk in chunks:
+            gathered += chunk
+            if len(gathered) >= WRITE_BYTES or loop.time() >= due:
+                yield bytes(gathered)
+                gathered, due = bytearray(), loop.time() + WRITE_SECONDS
+    except ConnectionBroken:
+        if gathered:
+            yield bytes(gathered)
+        raise
+    if gathered:
+        yield bytes(gathered)

@@ -1,0 +1,44 @@
+"""What a client raises beside the protocol's own errors (`transfer.protocol.errors`)."""
+
+
+class ClientError(Exception):
+    """The root. `str()` says what happened and what to do next."""
+
+
+class SourceChanged(ClientError):
+    """The source is not what it was when it was opened; nothing was published."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+    def __str__(self) -> str:
+        return f"source changed while it was being read: {self.name}; nothing was published, run the same command again"
+
+
+class GaveUp(ClientError):
+    """No progress for too long. What is durable stays on the server."""
+
+    def __init__(self, seconds: float, reason: str) -> None:
+        super().__init__(seconds, reason)
+        self.seconds = seconds
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"gave up after {self.seconds:.0f} s without progress ({self.reason}): run the same command to go on"
+
+
+class CannotConnect(ClientError):
+    """Trying again would not help: a wrong address, or a server that does not speak towline.v1."""
+
+    def __init__(self, server: str, reason: str) -> None:
+        super().__init__(server, reason)
+        self.server = server
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"cannot talk to {self.server}: {self.reason}"
+
+
+class ConnectionBroken(ClientError):
+    """The connection is gone; a new one may work. Transfers handle it themselves."""

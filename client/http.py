@@ -1,0 +1,369 @@
+"""The server's HTTP side: listing, renaming, deleting, content. The only module that imports httpx2.
+
+Refusals are the protocol's errors; ConnectionBroken means that the same request may succeed later, CannotConnect that
+it will not. It knows nothing of files on this side, and does not try again by itself.
+"""
+
+import base64
+import binascii
+import json
+import os
+import socket
+import ssl
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from contextlib import aclosing, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from typing import Final, Self, TypeVar
+from urllib.parse import quote, urlencode, urlsplit
+
+import httpx2
+from pydantic import BaseModel, ConfigDict
+
+from client.errors import CannotConnect, ConnectionBroken
+from transfer.protocol import errors
+from transfer.protocol.digest import Digest
+from transfer.protocol.errors import TransferError
+from transfer.protocol.limits import KIB, MIB
+from transfer.protocol.messages import FileEntry, Message, NameField, Size, TimeField, read_object
+from transfer.protocol.names import InvalidName, Name
+
+CONNECT_SECONDS: Final = 10.0
+SILENCE_SECONDS: Final = 30.0
+"""A connection on which nothing moves for so long is taken for broken."""
+MAX_LINE_BYTES: Final = MIB
+MAX_BODY_BYTES: Final = 64 * MIB
+MAX_PROBLEM_BYTES: Final = 64 * KIB
+
+Read = TypeVar("Read", bound=BaseModel)
+
+_NDJSON: Final = "application/x-ndjson"
+_PROBLEM: Final = "application/problem+json"
+
+
+class UnfinishedUpload(Message):
+    """An upload that can be continued or cancelled. `offset` is durable; `size` is None while a stream's end is not
+    known."""
+
+    upload_id: str
+    name: NameField
+    size: Size | None = None
+    offset: Size
+    created: TimeField
+    active: TimeField
+    expires: TimeField | None = None
+
+
+class _Page(Message):
+    files: list[FileEntry]
+
+
+class _Uploads(Message):
+    uploads: list[UnfinishedUpload]
+
+
+class _Problem(BaseModel):
+    """RFC 9457 with this protocol's code; what else is in it are the facts."""
+
+    model_config = ConfigDict(extra="allow")
+
+    code: str
+    detail: str = ""
+    title: str = ""
+    retryable: bool = False
+
+    @property
+    def error(self) -> TransferError:
+        usual = {"type", "status", "instance", "message", "self"}
+        facts = {key: value for key, value in (self.model_extra or {}).items() if key not in usual}
+        return errors.error_of(self.code, self.detail or self.title, retryable=self.retryable, facts=facts)
+
+
+@dataclass(frozen=True, slots=True)
+class ContentInfo:
+    """What the server says of a file's content before it sends any. `digest` only when it is SHA-256."""
+
+    etag: str
+    size: int
+    digest: Digest | None
+    modified: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """An answer that brings content: `chunks` are its bytes from `offset` on; reading them may raise
+    ConnectionBroken."""
+
+    info: ContentInfo
+    offset: int
+    chunks: AsyncIterator[bytes]
+
+
+class HttpApi:
+    """Requests to one server, within `async with`. Redirects are not followed, the environment is not read."""
+
+    def __init__(self, server: str) -> None:
+        self._server = server
+        self._base = base_url(server)
+        self._client = httpx2.AsyncClient(
+            verify=self._base.startswith("https:"),  # reading the system's certificates takes its time
+            trust_env=False,
+            follow_redirects=False,
+            timeout=httpx2.Timeout(SILENCE_SECONDS, connect=CONNECT_SECONDS),
+            headers={"Accept-Encoding": "identity", "User-Agent": "towline"},
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self._client.aclose()
+
+    # ---------------------------------------------------------------------------------------------------- files
+
+    async def list_files(self, prefix: str = "", q: str = "", sort: str = "name") -> AsyncIterator[FileEntry]:
+        """All files whose name begins with `prefix` and has `q` in it. A listing that breaks off raises."""
+        query = {"prefix": prefix, "q": q, "sort": sort}
+        async with self._answer("GET", self._files_url(**query), {"Accept": _NDJSON}) as response:
+            if _media_type(response) != _NDJSON:
+                raise self._no_towline(f"it answered with {_media_type(response) or 'something'} instead of a listing")
+            async with aclosing(response.aiter_bytes()) as pieces:
+                async for line in _lines(pieces):
+                    yield self._read(FileEntry, line)
+
+    async def find(self, name: str) -> FileEntry:
+        """The entry of one file. Raises NotFound."""
+        wanted = parse_name(name)
+        url = self._files_url(prefix=wanted.value, sort="name", limit="1")  # a name comes before what begins with it
+        async with self._answer("GET", url) as response:
+            files = self._read(_Page, await self._body(response)).files
+        if not files or files[0].name != wanted:
+            raise errors.NotFound(f"{name!r} is not here, or not yours")
+        return files[0]
+
+    async def rename(self, name: str, new_name: str) -> FileEntry:
+        """Give a file another name. Raises NotFound, Exists."""
+        body = json.dumps({"name": parse_name(new_name).value}).encode()
+        headers = {"Content-Type": "application/json"}
+        async with self._answer("PATCH", self._file_url(name), headers, body) as response:
+            return self._read(FileEntry, await self._body(response))
+
+    async def delete(self, name: str) -> None:
+        """Delete a file. Raises NotFound."""
+        async with self._answer("DELETE", self._file_url(name)):
+            pass
+
+    # ------------------------------------------------------------------------------------------------- uploads
+
+    async def uploads(self) -> list[UnfinishedUpload]:
+        """The caller's uploads that are not complete."""
+        async with self._answer("GET", f"{self._base}/uploads") as response:
+            return self._read(_Uploads, await self._body(response)).uploads
+
+    async def cancel(self, upload_id: str) -> None:
+        """Drop an unfinished upload and its bytes. Raises NotFound."""
+        async with self._answer("DELETE", f"{self._base}/uploads/{_quoted(upload_id, safe='')}"):
+            pass
+
+    # ------------------------------------------------------------------------------------------------- content
+
+    async def content_info(self, name: str) -> ContentInfo:
+        """What there is to download. Raises NotFound."""
+        url = self._file_url(name)
+        with self._translated():
+            response = await self._client.head(url)
+        if response.is_success:
+            return self._info(response, size=_number(response.headers.get("Content-Length")))
+        async with self._answer("GET", url, {"Range": "bytes=0-0"}):  # a HEAD has no body to say why
+            raise ConnectionBroken(f"it answered HTTP {response.status_code}")
+
+    @asynccontextmanager
+    async def open_content(self, name: str, *, offset: int = 0, etag: str | None = None) -> AsyncIterator[Content]:
+        """The content from `offset` on while its ETag is still `etag`; else another content, from its beginning."""
+        headers = {"Range": f"bytes={offset}-", "If-Range": etag} if offset and etag else {}
+        async with self._answer("GET", self._file_url(name), headers) as response:
+            start, size = self._extent(response)
+            if start not in (0, offset):
+                raise self._no_towline(f"asked for bytes from {offset} on, it sends them from {start} on")
+            async with aclosing(self._chunks(response)) as chunks:
+                yield Content(self._info(response, size), start, chunks)
+
+    async def _chunks(self, response: httpx2.Response) -> AsyncGenerator[bytes, None]:
+        with self._translated():
+            async with aclosing(response.aiter_raw()) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+
+    def _extent(self, response: httpx2.Response) -> tuple[int, int | None]:
+        """Where the bytes of an answer begin, and how many the whole has."""
+        if response.status_code != 206:
+            return 0, _number(response.headers.get("Content-Length"))
+        unit, _, rest = response.headers.get("Content-Range", "").partition(" ")
+        span, _, size = rest.partition("/")
+        start = _number(span.partition("-")[0])
+        if unit != "bytes" or start is None:
+            raise self._no_towline("it answered with a part that it does not say the place of")
+        return start, _number(size)
+
+    def _info(self, response: httpx2.Response, size: int | None) -> ContentInfo:
+        etag = response.headers.get("ETag")
+        if etag is None or size is None:
+            raise self._no_towline("it does not say which content it has, or how long it is")
+        return ContentInfo(
+            etag=etag,
+            size=size,
+            digest=_sha256_of(response.headers.get("Repr-Digest", "")),
+            modified=_time_of(response.headers.get("Last-Modified")),
+        )
+
+    # ------------------------------------------------------------------------------------------------ requests
+
+    def _files_url(self, **query: str) -> str:
+        given = {key: value for key, value in query.items() if value}
+        return f"{self._base}/files?{urlencode(given, errors='surrogateescape')}"
+
+    def _file_url(self, name: str) -> str:
+        return f"{self._base}/files/{_quoted(parse_name(name).value, safe='/')}"
+
+    @asynccontextmanager
+    async def _answer(
+        self, method: str, url: str, headers: Mapping[str, str] | None = None, body: bytes | None = None
+    ) -> AsyncIterator[httpx2.Response]:
+        """A successful answer whose body has not been read; everything else is raised."""
+        with self._translated():
+            async with self._client.stream(method, url, headers=dict(headers or {}), content=body) as response:
+                if not response.is_success:
+                    raise await self._refusal(response)
+                yield response
+
+    async def _refusal(self, response: httpx2.Response) -> Exception:
+        status = response.status_code
+        if _media_type(response) == _PROBLEM:
+            return self._read(_Problem, await self._body(response, MAX_PROBLEM_BYTES)).error
+        if response.is_redirect:
+            return CannotConnect(self._server, f"it redirects to {response.headers.get('Location')}: give that instead")
+        if status >= 500 or status in (408, 425, 429):  # a proxy that has lost its server for a while
+            return ConnectionBroken(f"it answered HTTP {status}")
+        return self._no_towline(f"it answered HTTP {status}")
+
+    async def _body(self, response: httpx2.Response, limit: int = MAX_BODY_BYTES) -> bytes:
+        body = bytearray()
+        async with aclosing(response.aiter_bytes()) as pieces:
+            async for piece in pieces:
+                body += piece
+                if len(body) > limit:
+                    raise self._no_towline(f"it answered with more than {limit} bytes")
+        return bytes(body)
+
+    def _read(self, model: type[Read], text: bytes) -> Read:
+        try:
+            return model.model_validate(read_object(text.decode()))
+        except (errors.BadMessage, ValueError) as refused:
+            raise self._no_towline("it answered with something that was not expected") from refused
+
+    def _no_towline(self, reason: str) -> CannotConnect:
+        return CannotConnect(self._server, f"{reason}: is this a Towline server?")
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except httpx2.TimeoutException as failed:
+            raise ConnectionBroken("no answer in time") from failed
+        except httpx2.TransportError as failed:
+            if (refused := _certificate_refused(failed)) is not None:
+                raise CannotConnect(self._server, refused.verify_message) from failed
+            raise ConnectionBroken(_reason(failed)) from failed
+
+
+def base_url(server: str) -> str:
+    """`http(s)://host[:port][/path]` without what does not belong in it. Raises CannotConnect."""
+    try:
+        parts = urlsplit(server)
+        known = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        url = httpx2.URL(f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}") if known else None
+    except (ValueError, httpx2.InvalidURL):
+        url = None
+    if url is None:
+        raise CannotConnect(server, "a server is written like http://127.0.0.1:8000 or https://files.example.org")
+    return str(url).rstrip("/")
+
+
+def parse_name(text: str) -> Name:
+    """A name, for a request. Raises errors.InvalidName."""
+    try:
+        return Name.parse(text)
+    except InvalidName as refused:
+        raise errors.InvalidName(str(refused), rule=refused.rule) from refused
+
+
+def _quoted(text: str, *, safe: str) -> str:
+    return quote(text, safe=safe, errors="surrogateescape")
+
+
+def _media_type(response: httpx2.Response) -> str:
+    content_type: str = response.headers.get("Content-Type", "")
+    return content_type.partition(";")[0].strip().lower()
+
+
+async def _lines(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Lines that end in a line feed and nothing else: text within may hold other separators."""
+    rest = b""
+    async for piece in pieces:
+        *lines, rest = (rest + piece).split(b"\n")
+        for line in lines:
+            if line.strip():
+                yield line
+        if len(rest) > MAX_LINE_BYTES:
+            raise ConnectionBroken(f"a line of the listing is longer than {MAX_LINE_BYTES} bytes")
+    if rest.strip():
+        yield rest
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text is not None and text.isascii() and text.isdecimal() else None
+
+
+def _sha256_of(header: str) -> Digest | None:
+    """The SHA-256 of a Repr-Digest (RFC 9530): `sha-256=:base64:`, among others perhaps."""
+    for member in header.split(","):
+        algorithm, _, value = member.strip().partition("=")
+        if algorithm == "sha-256":
+            try:
+                raw = base64.b64decode(value.strip().strip(":"), validate=True)
+            except binascii.Error:
+                return None
+            return Digest("sha256", raw.hex()) if len(raw) == 32 else None
+    return None
+
+
+def _time_of(header: str | None) -> datetime | None:
+    try:
+        return parsedate_to_datetime(header) if header else None
+    except ValueError:
+        return None
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """What led to an error, the error itself first."""
+    seen: BaseException | None = error
+    while seen is not None:
+        yield seen
+        if isinstance(seen, BaseExceptionGroup):
+            yield from seen.exceptions
+        seen = seen.__cause__ or seen.__context__
+
+
+def _certificate_refused(failed: BaseException) -> ssl.SSLCertVerificationError | None:
+    return next((cause for cause in _causes(failed) if isinstance(cause, ssl.SSLCertVerificationError)), None)
+
+
+def _reason(failed: httpx2.TransportError) -> str:
+    """What the system said, where it said anything: `connection refused`."""
+    for cause in _causes(failed):
+        if isinstance(cause, socket.gaierror):
+            return (cause.strerror or "unknown host").lower()
+        if isinstance(cause, OSError) and cause.errno:  # its text is asyncio's, with the address
+            return os.strerror(cause.errno).lower()
+    return str(failed).rstrip(".") or "connection lost"

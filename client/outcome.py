@@ -1,0 +1,69 @@
+"""How a command ends: its exit code, and the sentence for what went wrong."""
+
+import os
+from dataclasses import dataclass
+from enum import IntEnum
+
+from client.downloader import DamagedContent
+from client.errors import CannotConnect, ConnectionBroken, GaveUp, SourceChanged
+from client.partial import TargetBusy, TargetTaken
+from transfer.protocol.errors import Exists, Superseded, TransferError
+
+
+class Exit(IntEnum):
+    """Exit codes. RESUMABLE is sysexits' EX_TEMPFAIL: the same command goes on where this one ended."""
+
+    DONE = 0
+    FAILED = 1
+    USAGE = 2
+    RESUMABLE = 75
+    INTERRUPTED = 130
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What ended a command, or one file of several. `code` is for machines and stays the same."""
+
+    exit: Exit
+    code: str
+    message: str
+
+
+_SERVERS_ADVICE = ": choose if_exists replace or rename"
+_CODES: dict[type[Exception], str] = {
+    CannotConnect: "cannot_connect",
+    SourceChanged: "source_changed",
+    TargetTaken: "target_taken",
+    TargetBusy: "target_busy",
+    DamagedContent: "damaged_content",
+}
+
+
+def outcome_of(error: BaseException) -> Outcome:
+    """What an error means for whoever typed the command."""
+    match error:
+        case Superseded():
+            message = f"{error}: it goes on there; run the same command to take it back"
+            return Outcome(Exit.RESUMABLE, error.code, message)
+        case Exists() if "digest" in error.facts:
+            message = error.message.removesuffix(_SERVERS_ADVICE)
+            return Outcome(Exit.FAILED, error.code, f"{message}: use --if-exists replace|rename, or another name")
+        case TransferError():
+            return Outcome(Exit.FAILED, error.code, str(error))
+        case GaveUp():
+            return Outcome(Exit.RESUMABLE, "gave_up", str(error))
+        case ConnectionBroken():
+            message = f"the server cannot be reached: {error}; --server or TOWLINE_SERVER says where it is"
+            return Outcome(Exit.FAILED, "unreachable", message)
+        case KeyboardInterrupt():
+            return Outcome(Exit.INTERRUPTED, "interrupted", "interrupted: run the same command to go on")
+        case OSError():
+            return Outcome(Exit.FAILED, "os_error", _system_words(error))
+        case _:
+            code = next((code for kind, code in _CODES.items() if isinstance(error, kind)), "failed")
+            return Outcome(Exit.FAILED, code, str(error))
+
+
+def _system_words(error: OSError) -> str:
+    words = os.strerror(error.errno).lower() if error.errno else str(error)
+    return f"{os.fsdecode(error.filename)}: {words}" if isinstance(error.filename, str | bytes) else words

@@ -1,0 +1,189 @@
+"""Where an upload's bytes come from: a path, bytes, or a stream; and what is known of them so far.
+
+A *seekable* source has a size and can be read anywhere; of a stream only what the server has not acknowledged is kept.
+"""
+
+import asyncio
+import os
+from collections import deque
+from collections.abc import AsyncIterable, AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO, Final, Protocol
+
+from client.errors import ClientError, SourceChanged
+from transfer.protocol.digest import Digest, digest_of, new_hasher
+from transfer.protocol.leaves import Buffer, LeafHasher
+
+UploadSource = str | os.PathLike[str] | bytes | BinaryIO | AsyncIterable[bytes]
+READ_BYTES: Final = 1 << 20
+
+
+class Source(Protocol):
+    """`read` gives at most `size` bytes at `offset`, and nothing at the end; it may raise OSError, SourceChanged."""
+
+    name: str
+    size: int | None
+    modified: datetime | None
+    seekable: bool
+
+    async def read(self, offset: int, size: int) -> bytes: ...
+
+    def acknowledged(self, offset: int) -> None:
+        """Bytes below `offset` are not needed again."""
+        ...
+
+    async def check(self) -> None:
+        """Raises SourceChanged when the source is not what it was when it was opened."""
+        ...
+
+
+class FileSource:
+    """A regular file, as it is when it is opened."""
+
+    seekable = True
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self.name = path.name
+        self._path = path
+        self._descriptor = descriptor
+        status = os.fstat(descriptor)
+        self._identity = (status.st_size, status.st_mtime_ns)
+        self.size: int | None = status.st_size
+        self.modified: datetime | None = datetime.fromtimestamp(status.st_mtime, UTC)
+
+    async def read(self, offset: int, size: int) -> bytes:
+        content = await asyncio.to_thread(os.pread, self._descriptor, size, offset)
+        if not content and self.size is not None and offset < self.size:
+            raise SourceChanged(str(self._path))
+        return content
+
+    def acknowledged(self, offset: int) -> None:
+        """The file keeps its bytes."""
+
+    async def check(self) -> None:
+        status = await asyncio.to_thread(os.fstat, self._descriptor)
+        if (status.st_size, status.st_mtime_ns) != self._identity:
+            raise SourceChanged(str(self._path))
+
+
+class BytesSource:
+    """Content that is in memory."""
+
+    seekable = True
+
+    def __init__(self, content: bytes) -> None:
+        self.name = "bytes"
+        self.modified: datetime | None = None
+        self._content = content
+        self.size: int | None = len(content)
+
+    async def read(self, offset: int, size: int) -> bytes:
+        return self._content[offset : offset + size]
+
+    def acknowledged(self, offset: int) -> None:
+        """It stays in memory."""
+
+    async def check(self) -> None:
+        """Bytes cannot change."""
+
+
+class StreamSource:
+    """What can be read once, in order; its size shows at its end."""
+
+    seekable = False
+
+    def __init__(self, chunks: AsyncIterator[bytes]) -> None:
+        self.name = "stream"
+        self.size: int | None = None
+        self.modified: datetime | None = None
+        self._chunks = chunks
+        self._kept: deque[bytes] = deque()
+        self._start = self._end = 0
+        self._rest = b""
+
+    async def read(self, offset: int, size: int) -> bytes:
+        if offset < self._start:
+            raise ClientError(f"the stream's bytes at {offset} are gone: pipe it in again to go on")
+        if offset < self._end:
+            return self._again(offset, size)
+        while not self._rest:
+            try:
+                self._rest = await anext(self._chunks)
+            except StopAsyncIteration:
+                return b""
+        content, self._rest = self._rest[:size], self._rest[size:]
+        self._kept.append(content)
+        self._end += len(content)
+        return content
+
+    def _again(self, offset: int, size: int) -> bytes:
+        at = self._start
+        for content in self._kept:
+            if offset < at + len(content):
+                return content[offset - at : offset - at + size]
+            at += len(content)
+        raise AssertionError(offset)
+
+    def acknowledged(self, offset: int) -> None:
+        while self._kept and self._start + len(self._kept[0]) <= offset:
+            self._start += len(self._kept.popleft())
+
+    async def check(self) -> None:
+        """A stream is what comes."""
+
+
+async def _read_in_thread(stream: BinaryIO) -> AsyncIterator[bytes]:
+    read = getattr(stream, "read1", stream.read)
+    while content := await asyncio.to_thread(read, READ_BYTES):
+        yield content
+
+
+@asynccontextmanager
+async def open_source(source: UploadSource) -> AsyncIterator[Source]:
+    """Open what a caller passed. Raises OSError for a path that cannot be read."""
+    if isinstance(source, bytes):
+        yield BytesSource(source)
+    elif isinstance(source, str | os.PathLike):
+        path = Path(source)
+        descriptor = await asyncio.to_thread(os.open, path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            yield FileSource(path, descriptor)
+        finally:
+            os.close(descriptor)
+    elif isinstance(source, AsyncIterable):
+        yield StreamSource(aiter(source))
+    else:
+        yield StreamSource(_read_in_thread(source))
+
+
+class Fingerprint:
+    """The running digest and the leaves of a source, as far as it was read in order."""
+
+    def __init__(self, algorithm: str, leaf_size: int) -> None:
+        self.algorithm = algorithm
+        self.leaf_size = leaf_size
+        self.position = 0
+        self.leaves: list[bytes] = []
+        self._hasher = new_hasher(algorithm)
+        self._leaf_hasher = LeafHasher(leaf_size)
+
+    def feed(self, offset: int, content: Buffer) -> None:
+        """Take what is new of these bytes; bytes beyond a gap are none of its business."""
+        view = memoryview(content)[max(0, self.position - offset) :]
+        if offset > self.position or not view:
+            return
+        self._hasher.update(view)
+        self.leaves += [checksum for _, checksum in self._leaf_hasher.update(view)]
+        self.position += len(view)
+
+    @property
+    def all_leaves(self) -> list[bytes]:
+        """The leaves with the tail, once everything was fed."""
+        tail = self._leaf_hasher.tail
+        return [*self.leaves, tail.checksum] if tail.length else self.leaves
+
+    @property
+    def digest(self) -> Digest:
+        return digest_of(self._hasher, self.algorithm)

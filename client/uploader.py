@@ -1,0 +1,274 @@
+"""Drive one upload to its end, through any number of breaks.
+
+The sender's state machine says what to do; this reads the source, feeds the fingerprint (digest and leaves), sends,
+and reconnects. After a resume the beginning of the source is hashed in the background while new bytes are sent.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, suppress
+from typing import Final
+
+from client.errors import ClientError, ConnectionBroken
+from client.progress import Ack, Comparing, Complete, Listener, Ready, Resending, Verifying, Waiting
+from client.retry import Patience
+from client.source import Fingerprint, Source
+from client.wire import Wire
+from transfer.protocol.errors import DigestMismatch, Exists, TransferError
+from transfer.protocol.leaves import differing
+from transfer.protocol.messages import (
+    AckMessage,
+    CancelMessage,
+    MissingMessage,
+    ReadyMessage,
+    ServerMessage,
+    UploadHeader,
+    VerifyingMessage,
+    decode_leaves,
+)
+from transfer.protocol.ranges import RangeSet
+from transfer.protocol.sender import Compare, Phase, SendBytes, Sender, SendMessage
+
+HASH_BYTES: Final = 4 << 20
+Opener = Callable[[], AbstractAsyncContextManager[Wire]]
+
+
+class Uploader:
+    """One upload. `open_wire` gives a connection that nobody else uses meanwhile."""
+
+    def __init__(
+        self, open_wire: Opener, source: Source, header: UploadHeader, patience: Patience, listener: Listener
+    ) -> None:
+        self._open_wire = open_wire
+        self._source = source
+        self._name = str(header.name)
+        self._sender = Sender(header)
+        self._patience = patience
+        self._listener = listener
+        self._fingerprint = Fingerprint(header.digest_algorithm, leaf_size=1 << 20)
+        self._hashing: asyncio.Task[None] | None = None
+        self._changed = asyncio.Event()
+        self._failure: Exception | None = None
+        self._their_leaves: list[bytes] = []
+        self._compared = False
+        self._sent_bytes = self._resumed_at = self._furthest = 0
+
+    async def run(self) -> Complete:
+        """Raises TransferError, SourceChanged, GaveUp, CannotConnect, OSError. Cancelling leaves it resumable."""
+        try:
+            while True:
+                try:
+                    async with self._open_wire() as wire:
+                        return await self._converse(wire)
+                except ConnectionBroken as broken:
+                    await self._pause(str(broken))
+                except TransferError as error:
+                    if not error.retryable:
+                        raise
+                    await self._pause(str(error))
+        finally:
+            await self._stop_hashing()
+
+    async def _pause(self, reason: str) -> None:
+        seconds = self._patience.next_delay(reason)
+        self._listener(Waiting(name=self._name, seconds=seconds, reason=reason))
+        await asyncio.sleep(seconds)
+
+    # ------------------------------------------------------------------------------------------- one connection
+
+    async def _converse(self, wire: Wire) -> Complete:
+        self._failure = None
+        self._sender.connected()
+        reader = asyncio.create_task(self._read(wire))
+        try:
+            while self._sender.complete is None:
+                await self._step(wire)
+        finally:
+            reader.cancel()
+            await asyncio.wait([reader])
+        answer = self._sender.complete
+        return Complete(
+            name=self._name,
+            file=answer.file,
+            sent_bytes=self._sent_bytes,
+            unchanged=bool(answer.unchanged),
+            resumed_at=self._resumed_at,
+        )
+
+    async def _read(self, wire: Wire) -> None:
+        try:
+            while True:
+                message = await wire.receive()
+                self._sender.received(message)
+                self._heard(message)
+                self._changed.set()
+        except (ConnectionBroken, TransferError) as error:
+            self._failure = error
+            self._changed.set()
+
+    def _heard(self, message: ServerMessage) -> None:
+        match message:
+            case ReadyMessage() if self._sender.ready is message:
+                self._opened(message)
+            case AckMessage() if self._sender.phase is not Phase.OPENING:
+                self._patience.progressed()
+                self._source.acknowledged(self._sender.acked)
+                self._listener(Ack(name=self._name, offset=message.offset))
+            case MissingMessage():
+                lost = sum(piece.size for piece in message.ranges)
+                self._listener(Resending(name=self._name, size=lost))
+            case VerifyingMessage():
+                self._patience.progressed()
+                self._listener(Verifying(name=self._name, offset=message.offset))
+
+    def _opened(self, ready: ReadyMessage) -> None:
+        if not self._sent_bytes:
+            self._resumed_at = ready.offset
+        self._their_leaves = decode_leaves(ready.leaves)
+        if self._fingerprint.leaf_size != ready.leaf_size:
+            self._fingerprint = Fingerprint(self._fingerprint.algorithm, ready.leaf_size)
+        else:
+            self._compare(0)
+        self._listener(Ready(name=self._name, upload_id=ready.upload_id, offset=ready.offset, size=ready.size))
+
+    async def _step(self, wire: Wire) -> None:
+        if self._failure is not None and self._sender.complete is None:
+            raise self._failure
+        if await self._answered_by_comparing(wire):
+            return
+        self._furthest = max(self._furthest, self._sender.position)
+        self._hash_in_background()
+        if self._sender.digest is None and self._fingerprint.position == self._source.size:
+            self._sender.source_ended(self._fingerprint.position, self._fingerprint.digest)
+        match self._sender.next():
+            case SendMessage(message):
+                if self._sender.phase is Phase.FINISHING:
+                    await self._source.check()
+                await wire.send(message)
+            case SendBytes(offset, size):
+                await self._send_bytes(wire, offset, size)
+            case Compare(leaves):
+                self._repair(list(leaves))
+            case _:
+                await self._changed.wait()
+                self._changed.clear()
+
+    async def _send_bytes(self, wire: Wire, offset: int, size: int) -> None:
+        content = await self._source.read(offset, size)
+        if not content:
+            self._sender.source_ended(offset, self._fingerprint.digest)  # of a stream: all of it was fed
+            return
+        if self._hashing is None and offset <= self._fingerprint.position < offset + len(content):
+            await asyncio.to_thread(self._fingerprint.feed, offset, content)
+        await wire.send_bytes(content)
+        self._sender.sent(len(content))
+        self._sent_bytes += len(content)
+
+    # ------------------------------------------------------------------------------------------------- comparing
+
+    async def _answered_by_comparing(self, wire: Wire) -> bool:
+        """Before anything is sent: what the server has already is compared with the source, where that can spare
+        sending. Returns whether it did anything."""
+        sender, ready = self._sender, self._sender.ready
+        if sender.phase is not Phase.SENDING or ready is None or sender.position != ready.offset:
+            return False
+        if not self._source.seekable:
+            return await self._align_stream(ready)
+        if self._compared or ready.existing is None or ready.existing.size != self._source.size:
+            return False
+        self._compared = True
+        await self._compare_with_existing(wire, ready)
+        return True
+
+    async def _compare_with_existing(self, wire: Wire, ready: ReadyMessage) -> None:
+        assert ready.existing is not None
+        assert self._source.size is not None
+        theirs, size = ready.existing.digest, self._source.size
+        fingerprint = self._fingerprint
+        if theirs.algorithm != fingerprint.algorithm:
+            fingerprint = Fingerprint(theirs.algorithm, ready.leaf_size)
+        while fingerprint.position < size:
+            await self._hash_some(fingerprint, size)
+            self._listener(Comparing(name=self._name, offset=fingerprint.position, size=size))
+        await self._source.check()
+        self._compare(0)
+        if fingerprint.digest == theirs:
+            self._sender.ask_with(theirs)
+        elif self._sender.header.if_exists == "error":
+            if ready.offset == 0:
+                await wire.send(CancelMessage())
+            raise Exists(
+                f"the name {self._name!r} is taken by other content", size=ready.existing.size, digest=str(theirs)
+            )
+
+    async def _align_stream(self, ready: ReadyMessage) -> bool:
+        """A stream that is piped in again is read from its beginning and sent from the first leaf that differs."""
+        fingerprint, same = self._fingerprint, 0
+        if ready.offset <= fingerprint.position or self._compared:
+            return False
+        self._compared = True
+        while same < len(self._their_leaves) and (same + 1) * ready.leaf_size <= ready.offset:
+            end = (same + 1) * ready.leaf_size
+            while fingerprint.position < end and await self._hash_some(fingerprint, end):
+                pass
+            if fingerprint.position < end or fingerprint.leaves[same] != self._their_leaves[same]:
+                break
+            same += 1
+            self._source.acknowledged(end)
+        if same * ready.leaf_size < ready.offset:
+            self._sender.cut(same * ready.leaf_size)
+        return True
+
+    async def _hash_some(self, fingerprint: Fingerprint, end: int) -> bool:
+        """Read and hash the next bytes below `end`; False at the end of the source."""
+        content = await self._source.read(fingerprint.position, min(HASH_BYTES, end - fingerprint.position))
+        if content:
+            await asyncio.to_thread(fingerprint.feed, fingerprint.position, content)
+        return bool(content)
+
+    def _hash_in_background(self) -> None:
+        if self._source.seekable and self._fingerprint.position < self._furthest and self._hashing is None:
+            self._hashing = asyncio.create_task(self._catch_up())
+
+    async def _catch_up(self) -> None:
+        """Hash what was sent before this run, comparing leaves with the server's on the way."""
+        fingerprint = self._fingerprint
+        try:
+            while fingerprint.position < self._furthest:
+                first = len(fingerprint.leaves)
+                await self._hash_some(fingerprint, self._furthest)
+                self._compare(first)
+        except (OSError, ClientError) as error:  # for whoever drives the upload
+            self._failure = error
+        finally:
+            self._hashing = None
+            self._changed.set()
+
+    async def _stop_hashing(self) -> None:
+        if (task := self._hashing) is not None:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    def _compare(self, first: int) -> None:
+        """Tell the sender which leaves from `first` on the server has otherwise."""
+        fingerprint, size = self._fingerprint, self._source.size
+        if size is None:
+            return
+        ours = fingerprint.all_leaves if fingerprint.position == size else fingerprint.leaves
+        self._differs(differing(ours, self._their_leaves, fingerprint.leaf_size, size, first))
+
+    def _differs(self, spans: RangeSet) -> None:
+        if spans:
+            self._sender.differs(spans)
+            self._listener(Resending(name=self._name, size=spans.total))
+
+    def _repair(self, theirs: list[bytes]) -> None:
+        """The digests differ: send the leaves that do once more, or, when none does, everything."""
+        size, fingerprint = self._source.size, self._fingerprint
+        if not self._source.seekable or size is None:
+            raise DigestMismatch("the digests differ, and a stream cannot be read again: pipe it in once more")
+        spans = differing(fingerprint.all_leaves, theirs, fingerprint.leaf_size, size)
+        self._differs(spans)
+        if not spans:
+            self._sender.start_over()

@@ -1,0 +1,108 @@
+"""One WebSocket to a server: messages out, messages in. The only module that imports websockets."""
+
+import logging
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from urllib.parse import urlsplit, urlunsplit
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.client import backoff as _backoff
+from websockets.client import process_exception
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+from websockets.typing import Subprotocol
+
+from client.errors import CannotConnect, ConnectionBroken
+from transfer.protocol import limits
+from transfer.protocol.errors import Superseded, TransferError
+from transfer.protocol.messages import Message, ServerMessage, parse_server_message
+
+OPEN_SECONDS = 10.0
+PING_SECONDS = 10.0
+logger = logging.getLogger("towline.client.wire")
+logger.addHandler(logging.NullHandler())
+
+
+def delays() -> Iterator[float]:
+    """websockets' own reconnection delays, in seconds, for people who wait: from half a second to half a minute."""
+    return _backoff(initial_delay=0.5, min_delay=0.5, max_delay=30.0)
+
+
+def websocket_url(server: str) -> str:
+    """The `/ws` of `http(s)://host[:port][/path]`. Raises CannotConnect."""
+    parts = urlsplit(server)
+    schemes = {"http": "ws", "https": "wss"}
+    if parts.scheme not in schemes or not parts.hostname:
+        raise CannotConnect(server, "a server is written like http://127.0.0.1:8000 or https://files.example.org")
+    return urlunsplit((schemes[parts.scheme], parts.netloc, parts.path.rstrip("/") + "/ws", "", ""))
+
+
+class Wire:
+    """An open connection. Its methods raise ConnectionBroken when it is gone, Superseded when it was taken over."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self._connection = connection
+
+    async def send(self, message: Message) -> None:
+        await self._send(message.to_json())
+
+    async def send_bytes(self, content: bytes) -> None:
+        """One binary frame. Returns when the socket has taken it: a slow network slows the sender."""
+        await self._send(content)
+
+    async def _send(self, frame: str | bytes) -> None:
+        try:
+            await self._connection.send(frame)
+        except ConnectionClosed as closed:
+            raise _broken(closed) from None
+
+    async def receive(self) -> ServerMessage:
+        """The next message. Cancelling it loses nothing. Raises BadMessage for what is not of the protocol."""
+        try:
+            frame = await self._connection.recv(decode=True)
+        except ConnectionClosed as closed:
+            raise _broken(closed) from None
+        return parse_server_message(frame)
+
+
+def _broken(closed: ConnectionClosed) -> ConnectionBroken | TransferError:
+    frame = closed.rcvd
+    if frame is not None and frame.code == limits.CLOSE_SUPERSEDED:
+        return Superseded("another connection has taken this upload over")
+    return ConnectionBroken(f"connection closed: {frame.reason or frame.code}" if frame else "connection lost")
+
+
+@asynccontextmanager
+async def open_wire(server: str) -> AsyncIterator[Wire]:
+    """Connect to a server. Raises ConnectionBroken when trying again may help, else CannotConnect."""
+    try:
+        connection = await connect(
+            websocket_url(server),
+            subprotocols=[Subprotocol(limits.PROTOCOL)],
+            compression=None,
+            max_size=limits.MAX_REPLY_BYTES,
+            open_timeout=OPEN_SECONDS,
+            ping_interval=PING_SECONDS,
+            close_timeout=2,
+            proxy=None,
+            logger=logger,
+            process_exception=process_exception,
+        )
+    except (OSError, TimeoutError, InvalidHandshake, InvalidURI) as failed:
+        if process_exception(failed) is None:
+            raise ConnectionBroken(_reason(failed)) from None
+        raise CannotConnect(server, _reason(failed)) from None
+    try:
+        yield Wire(connection)
+    finally:
+        await connection.close()
+
+
+def _reason(failed: Exception) -> str:
+    if isinstance(failed, InvalidStatus):
+        status = failed.response.status_code
+        return f"it answered HTTP {status}" + (": is this a Towline server?" if status == 404 else "")
+    if isinstance(failed, TimeoutError):
+        return "no answer in time"
+    if isinstance(failed, OSError) and failed.strerror:
+        return failed.strerror.lower()
+    return str(failed)

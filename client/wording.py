@@ -1,0 +1,86 @@
+"""The sentences of the command line. Text that others chose is shown as it is, and never obeyed."""
+
+import math
+import unicodedata
+from collections.abc import Mapping
+
+from pydantic import JsonValue
+from rich.filesize import decimal
+
+from client.outcome import Outcome, outcome_of
+from client.progress import Complete, Downloaded, Event, Failed, Ready, Receiving, Resending, Waiting
+
+Facts = Mapping[str, JsonValue]
+"""What machines read instead of a sentence."""
+
+
+def printable(text: str) -> str:
+    """Text without anything that a terminal would obey or could not show: that is written as escapes."""
+    if text.isascii() and text.isprintable():
+        return text
+    hidden = ("Cc", "Cf", "Cs", "Zl", "Zp")
+    return "".join(
+        character.encode("unicode_escape").decode() if unicodedata.category(character) in hidden else character
+        for character in text
+    )
+
+
+def size_words(size: int) -> str:
+    """`3.1 MB`."""
+    return decimal(size)
+
+
+def time_words(seconds: float) -> str:
+    """`0:01:23`."""
+    minutes, rest = divmod(math.ceil(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
+
+
+def waiting_words(seconds: float, reason: str) -> str:
+    return f"waiting for the network, retrying in {max(1, math.ceil(seconds))} s ({printable(reason)})"
+
+
+def line_of(event: Event) -> str | None:
+    """The line that stays on the screen for an event; None for those that only move a bar."""
+    name = printable(event.name)
+    match event:
+        case Ready(offset=0) | Receiving(offset=0):
+            size = "" if event.size is None else f", {size_words(event.size)}"
+            return f"{name}: {'uploading' if isinstance(event, Ready) else 'downloading'}{size}"
+        case Ready() | Receiving():
+            size = "" if event.size is None else f" of {size_words(event.size)}"
+            return f"{name}: resumed at {size_words(event.offset)}{size}"
+        case Resending():
+            return f"{name}: sending {size_words(event.size)} again that differ"
+        case Waiting():
+            return (
+                f"{name}: {waiting_words(event.seconds, event.reason)}"
+                if name
+                else waiting_words(event.seconds, event.reason)
+            )
+        case Complete():
+            return f"{name}: {_completed(event)}"
+        case Downloaded(unchanged=True):
+            return f"{name}: unchanged, {printable(str(event.path))} has this content already"
+        case Downloaded():
+            received = size_words(event.received_bytes)
+            return f"{name}: done, {size_words(event.size)} ({received} received), {printable(str(event.path))}"
+        case Failed():
+            return f"{name}: {printable(outcome_of(event.error).message)}"
+    return None
+
+
+def _completed(event: Complete) -> str:
+    other_name = f" as {printable(str(event.file.name))}" if str(event.file.name) != event.name else ""
+    if event.unchanged:
+        return f"unchanged, the server has this content already{other_name}"
+    size, sent = size_words(event.file.size), size_words(event.sent_bytes)
+    return f"done, {size} ({sent} sent){other_name}"
+
+
+def error_line(outcome: Outcome, name: str) -> str:
+    return (
+        f"towline: {printable(name)}: {printable(outcome.message)}"
+        if name
+        else f"towline: {printable(outcome.message)}"
+    )
