@@ -33,6 +33,8 @@ class Hold:
                 raise Fenced
             async with asyncio.timeout(None) as self._scope:
                 yield
+            if self.fenced:  # the body went on in spite of it
+                raise Fenced
         except TimeoutError:
             if not self.fenced:
                 raise
@@ -41,6 +43,7 @@ class Hold:
             try:
                 await self._finish(asyncio.ensure_future(self._drain_and(close)))
             finally:
+                self.fenced = True
                 self._gone.set()
 
     async def run(self, call: Callable[[], Awaitable[T]]) -> T:
@@ -56,8 +59,9 @@ class Hold:
         """End the hold; returns when nothing of it runs any more. Raises StillWriting after `seconds`: the disk has
         not answered, and letting anybody else write would not be safe."""
         self.fenced = True
-        if self._scope is not None:
-            self._scope.reschedule(0)
+        scope, self._scope = self._scope, None
+        if scope is not None:
+            scope.reschedule(0)
         try:
             async with asyncio.timeout(seconds):
                 await self._gone.wait()

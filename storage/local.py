@@ -16,7 +16,6 @@ import os
 import secrets
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -35,7 +34,17 @@ from storage.objects import Objects, new_object_id
 from storage.opening import open_folders
 from storage.resuming import cut_and_seal, examine
 from storage.space import Space
-from storage.store import Clock, FilePage, FileQuery, Published, StoredFile, UnfinishedUpload, UploadRequest, Writer
+from storage.store import (
+    Clock,
+    FilePage,
+    FileQuery,
+    Published,
+    StoredFile,
+    UnfinishedUpload,
+    UploadRequest,
+    Writer,
+    utc_now,
+)
 from storage.writer import LocalWriter, ObjectState, Workplace
 from transfer.protocol.digest import Digest
 from transfer.protocol.leaves import NO_TAIL, Buffer, leaf_size_for
@@ -43,10 +52,6 @@ from transfer.protocol.names import Name
 from transfer.protocol.ranges import RangeSet
 
 logger = logging.getLogger("towline.storage")
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 class LocalContent:
@@ -306,18 +311,11 @@ class LocalStore:
 
     async def cancel(self, upload_id: str, owner: str) -> None:
         async with self._turns.setdefault(upload_id, asyncio.Lock()):
-
-            def work(connection: Connection) -> list[str]:
-                row = rows.find_upload(connection, upload_id, owner)
-                rows.remove_upload(connection, upload_id, row.epoch)
-                rows.dispose(connection, [row.object_id])
-                return rows.disposable(connection)
-
-            disposable = await self._catalog.write(work)
-            self._space.release(upload_id)
-            self._dispose(disposable)
+            await self._catalog.read(lambda connection: rows.find_upload(connection, upload_id, owner))
             if (holder := self._holds.get(upload_id)) is not None:
                 await holder.fence(self._take_over_seconds)
+            self._dispose(await self._catalog.write(lambda connection: rows.drop_upload(connection, upload_id, owner)))
+            self._space.release(upload_id)
         self._turns.pop(upload_id, None)
 
     async def unfinished(self, owner: str) -> list[UnfinishedUpload]:

@@ -9,21 +9,27 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Self
 
 from storage.errors import Fenced, Incomplete, NameTaken, NotFound, StillWriting, TooLong, WrongDigest
 from storage.listing import make_cursor, position_of, read_cursor
 from storage.naming import Occupant, check_early, settle
-from storage.store import Clock, FilePage, FileQuery, Published, StoredFile, UnfinishedUpload, UploadRequest, Writer
+from storage.store import (
+    Clock,
+    FilePage,
+    FileQuery,
+    Published,
+    StoredFile,
+    UnfinishedUpload,
+    UploadRequest,
+    Writer,
+    utc_now,
+)
 from transfer.protocol.digest import Digest, digest_bytes
 from transfer.protocol.leaves import ABSENT, Buffer, leaf_checksum, leaf_range, leaf_size_for, leaves_of
 from transfer.protocol.names import Name
 from transfer.protocol.ranges import Range, RangeSet
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 @dataclass(slots=True)

@@ -50,14 +50,16 @@ def file_is_there(connection: Connection, file_id: str) -> bool:
     return connection.execute(sa.select(files.c.file_id).where(files.c.file_id == file_id)).first() is not None
 
 
-def occupant(connection: Connection, name: Name) -> Occupant | None:
-    """What stands in the way of `name`: names are one namespace, and `a` excludes `a/b`."""
-    row = connection.execute(sa.select(files).where(files.c.name_key == name.key)).one_or_none()
+def occupant(connection: Connection, name: Name, moving: str | None = None) -> Occupant | None:
+    """What stands in the way of `name`, but for the file with the id `moving`: names are one namespace, and `a`
+    excludes `a/b`."""
+    others = files.c.file_id != (moving or "")
+    row = connection.execute(sa.select(files).where(files.c.name_key == name.key, others)).one_or_none()
     if row is not None:
         return Occupant(file=stored_file(row))
     below = (files.c.name_key > name.key + "/") & (files.c.name_key < name.key + "0")  # "0" follows "/"
     near = connection.execute(
-        sa.select(files.c.name).where(files.c.name_key.in_(name.parents) | below).limit(1)
+        sa.select(files.c.name).where(files.c.name_key.in_(name.parents) | below, others).limit(1)
     ).scalar_one_or_none()
     return None if near is None else Occupant(conflict=Name.parse(near))
 
@@ -93,8 +95,8 @@ def rename_file(connection: Connection, name: Name, new_name: Name) -> StoredFil
     file = find_file(connection, name)
     if file is None:
         raise NotFound(f"the file {str(name)!r}")
-    taken = occupant(connection, new_name)
-    if taken is not None and (taken.file is None or taken.file.file_id != file.file_id):
+    taken = occupant(connection, new_name, moving=file.file_id)
+    if taken is not None:
         raise NameTaken(new_name, taken.file, taken.conflict)
     connection.execute(
         sa.update(files).where(files.c.file_id == file.file_id).values(name=new_name.value, name_key=new_name.key)
@@ -267,6 +269,14 @@ def remove_upload(connection: Connection, upload_id: str, epoch: int) -> None:
     gone = connection.execute(sa.delete(uploads).where(uploads.c.upload_id == upload_id, uploads.c.epoch == epoch))
     if gone.rowcount != 1:
         raise Fenced
+
+
+def drop_upload(connection: Connection, upload_id: str, owner: str) -> list[str]:
+    """Remove an upload whoever has its lease; returns what is to be unlinked. Raises NotFound."""
+    row = find_upload(connection, upload_id, owner)
+    remove_upload(connection, upload_id, row.epoch)
+    dispose(connection, [row.object_id])
+    return disposable(connection)
 
 
 def ranges_json(ranges: RangeSet) -> list[list[int]]:

@@ -16,7 +16,7 @@ does not know messages, sockets or who may do what: `owner` is only compared.
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Literal, Protocol, Self
 
 from transfer.protocol.digest import DEFAULT_ALGORITHM, Digest
@@ -25,8 +25,13 @@ from transfer.protocol.names import Name
 from transfer.protocol.ranges import Range, RangeSet
 
 Clock = Callable[[], datetime]
+"""Gives the time; tests have one that they set."""
 IfExists = Literal["error", "replace", "rename"]
 SortKey = Literal["name", "size", "created", "modified"]
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

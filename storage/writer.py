@@ -291,6 +291,7 @@ class LocalWriter:
             self._behind = True
             await self._catch_up()
         self._check_whole(size)
+        await self._on_disk(self._know_tail, size)
         actual = digest_of(self._hasher, self._request.digest_algorithm)
         if actual != digest:
             whole = join_leaves(self._leaves, self._tail, size, self.leaf_size, whole=True)
@@ -301,6 +302,12 @@ class LocalWriter:
     def _check_whole(self, size: int) -> None:
         if holes := self._received.holes(size):
             raise Incomplete(size, holes)
+
+    def _know_tail(self, size: int) -> None:
+        """The checksum of a tail whose bytes did not come in order."""
+        start = size - size % self.leaf_size
+        if self._tail.length != size - start:
+            self._tail = Tail(size - start, self._checksum_on_disk(start, size).tail_or_leaf)
 
     def _seal_now(self) -> None:
         os.fchmod(self._descriptor, PUBLISHED_MODE)
@@ -343,6 +350,7 @@ class LocalWriter:
         await self._stop_quietly()
         if not self._over:
             self._workplace.space.linger(self.upload_id)
+            await self._note_active()
         await self._workplace.disk.call(self._close_now)
 
     async def _stop_quietly(self) -> None:
@@ -350,6 +358,16 @@ class LocalWriter:
             await self._stop_catching_up()
         except StorageError as error:  # whoever waited for the digest has been told
             logger.info("hashing of object %s ended: %s", self._object_id, error)
+
+    async def _note_active(self) -> None:
+        """A connected upload is not silent: its silence begins now."""
+        values = {"active": self._workplace.clock()}
+        try:
+            await self._workplace.catalog.write(
+                lambda connection: rows.update_upload(connection, self.upload_id, self._epoch, values)
+            )
+        except StorageError as refused:  # somebody else's by now, or a catalog that cannot be written
+            logger.info("upload of object %s ended: %s", self._object_id, refused)
 
     def _close_now(self) -> None:
         try:

@@ -3,7 +3,8 @@
 import pytest
 
 from storage.errors import Fenced
-from storage.memory import MemoryStore, utc_now
+from storage.memory import MemoryStore
+from storage.store import utc_now
 from tests.storage.conformance.asking import ANN, ask, begin_and_leave, hold, is_there, spans
 from transfer.protocol.digest import digest_bytes
 

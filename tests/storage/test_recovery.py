@@ -1,0 +1,200 @@
+"""What a local store does when it opens, row by row of `storage.recovery`'s table, and what it refuses to open."""
+
+import os
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from storage.errors import NotFound, StoreRefused
+from storage.local import LocalStore
+from storage.store import FileQuery, UploadRequest
+from tests.storage.conformance.asking import ManualClock
+from transfer.protocol.digest import digest_bytes
+from transfer.protocol.names import Name
+
+MIB = 1 << 20
+HALF = os.urandom(MIB // 2)
+WHOLE = HALF + os.urandom(MIB // 2)
+REQUEST = UploadRequest(name=Name.parse("a.bin"), size=len(WHOLE), owner="me")
+Open = Callable[[], LocalStore]
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def reopened(data: Path, clock: ManualClock) -> Open:
+    return lambda: LocalStore(data, pending_expiry=100.0, min_free_bytes=0, clock=clock)
+
+
+def objects(data: Path) -> list[Path]:
+    return [path for path in (data / "objects").rglob("*") if path.is_file()]
+
+
+async def begin_half(store: LocalStore) -> str:
+    """An unfinished upload whose first half is durable."""
+    async with store.begin(REQUEST) as writer:
+        await writer.write(0, [HALF])
+        await writer.sync()
+        return writer.upload_id
+
+
+async def names(store: LocalStore) -> list[str]:
+    return [file.name.value for file in (await store.list_files(FileQuery())).files]
+
+
+async def test_an_open_object_without_a_row_is_deleted(data: Path, reopened: Open) -> None:
+    async with reopened():
+        pass
+    stray = data / "objects" / "a" / ("a" * 32)
+    stray.write_bytes(b"never acknowledged")
+    stray.chmod(0o600)
+    async with reopened():
+        assert objects(data) == []
+
+
+async def test_a_published_object_without_a_row_is_moved_to_quarantine(data: Path, reopened: Open) -> None:
+    async with reopened():
+        pass
+    stray = data / "objects" / "a" / ("a" * 32)
+    stray.write_bytes(b"who knows")
+    stray.chmod(0o400)
+    async with reopened():
+        assert objects(data) == []
+        assert (data / "quarantine" / stray.name).read_bytes() == b"who knows"
+
+
+async def test_what_is_beyond_the_durable_bytes_is_cut_off(data: Path, reopened: Open) -> None:
+    async with reopened() as store:
+        upload_id = await begin_half(store)
+    (path,) = objects(data)
+    with path.open("ab") as stream:
+        stream.write(b"written, not synced")
+    async with reopened() as store:
+        assert path.stat().st_size == len(HALF)
+        async with store.resume(upload_id, "me") as writer:
+            assert writer.durable.leading == len(HALF)
+
+
+async def test_an_object_that_is_too_short_fails_its_upload(data: Path, reopened: Open) -> None:
+    async with reopened() as store:
+        upload_id = await begin_half(store)
+    os.truncate(objects(data)[0], 100)
+    async with reopened() as store:
+        assert await store.unfinished("me") == []
+        assert await store.find_unfinished(REQUEST.name, "me") is None
+        with pytest.raises(NotFound):
+            async with store.resume(upload_id, "me"):
+                pass
+
+
+async def test_modes_follow_the_rows(data: Path, reopened: Open) -> None:
+    async with reopened() as store:
+        await store.put(REQUEST, WHOLE, digest_bytes(WHOLE))
+    (path,) = objects(data)
+    path.chmod(0o600)
+    async with reopened() as store:
+        assert path.stat().st_mode & 0o777 == 0o400
+        assert await names(store) == ["a.bin"]
+    async with reopened() as store:
+        await store.delete(REQUEST.name)
+        await begin_half(store)
+    (path,) = objects(data)
+    path.chmod(0o400)
+    async with reopened() as store:
+        assert path.stat().st_mode & 0o777 == 0o600
+        assert len(await store.unfinished("me")) == 1
+
+
+async def test_a_deletion_that_was_cut_short_is_finished(data: Path, reopened: Open) -> None:
+    async with reopened() as store:
+        await store.put(REQUEST, WHOLE, digest_bytes(WHOLE))
+    (path,) = objects(data)
+    with sqlite3.connect(data / "catalog.db") as catalog:
+        catalog.execute("DELETE FROM files")
+        catalog.execute("INSERT INTO deleting VALUES (?)", (path.name,))
+    catalog.close()
+    async with reopened() as store:
+        assert objects(data) == []
+        assert await names(store) == []
+    with sqlite3.connect(data / "catalog.db") as catalog:
+        assert catalog.execute("SELECT * FROM deleting").fetchall() == []
+    catalog.close()
+
+
+async def test_a_damaged_partial_leaf_becomes_a_hole(data: Path, reopened: Open) -> None:
+    async with reopened() as store:
+        upload_id = await begin_half(store)
+    with objects(data)[0].open("r+b") as stream:
+        stream.seek(1000)
+        stream.write(bytes([HALF[1000] ^ 1]))
+    async with reopened() as store, store.resume(upload_id, "me") as writer:
+        assert writer.durable.leading == 0
+        await writer.write(0, [WHOLE])
+        await writer.finish(digest_bytes(WHOLE))
+
+
+async def test_time_that_the_store_was_not_open_is_no_silence(reopened: Open, clock: ManualClock) -> None:
+    async with reopened() as store:
+        await begin_half(store)
+    clock.advance(1_000)
+    async with reopened() as store:
+        assert await store.expire() == 0
+        clock.advance(101)
+        assert await store.expire() == 1
+        assert await store.unfinished("me") == []
+
+
+async def test_a_connected_upload_is_not_silent(reopened: Open, clock: ManualClock) -> None:
+    async with reopened() as store, store.begin(REQUEST):
+        clock.advance(1_000)
+        assert await store.expire() == 0
+
+
+async def test_a_first_start_that_was_cut_short_is_done_again(data: Path, reopened: Open) -> None:
+    async with reopened():
+        pass
+    (data / "store.json").unlink()
+    async with reopened() as store:
+        await store.put(REQUEST, WHOLE, digest_bytes(WHOLE))
+        assert await names(store) == ["a.bin"]
+
+
+async def test_objects_without_store_json_are_refused(data: Path, reopened: Open) -> None:
+    async with reopened() as store:
+        await store.put(REQUEST, WHOLE, digest_bytes(WHOLE))
+    (data / "store.json").unlink()
+    with pytest.raises(StoreRefused, match="towline recover"):
+        async with reopened():
+            pass
+    assert len(objects(data)) == 1
+
+
+async def test_a_missing_catalog_is_refused(data: Path, reopened: Open) -> None:
+    async with reopened() as store:
+        await store.put(REQUEST, WHOLE, digest_bytes(WHOLE))
+    (data / "catalog.db").unlink()
+    with pytest.raises(StoreRefused, match="towline recover"):
+        async with reopened():
+            pass
+    assert len(objects(data)) == 1
+
+
+async def test_the_catalog_of_another_store_is_refused(data: Path, reopened: Open, tmp_path: Path) -> None:
+    async with reopened(), LocalStore(tmp_path / "other", min_free_bytes=0):
+        pass
+    (tmp_path / "other" / "catalog.db").replace(data / "catalog.db")
+    with pytest.raises(StoreRefused, match="another store"):
+        async with reopened():
+            pass
+
+
+async def test_a_second_server_on_the_same_folder_is_refused(reopened: Open) -> None:
+    async with reopened():
+        with pytest.raises(StoreRefused, match="another server uses"):
+            async with reopened():
+                pass
