@@ -7,8 +7,9 @@ from collections.abc import Callable
 from typing import Final, Self, TextIO
 
 from rich.console import Console, RenderableType
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
-from rich.table import Column
+from rich.progress import Progress, ProgressColumn, Task, TaskID, TextColumn
+from rich.progress_bar import ProgressBar
+from rich.table import Column, Table
 from rich.text import Text
 
 from client.outcome import Outcome
@@ -31,6 +32,9 @@ SPEED_SECONDS: Final = 10.0
 """Speed is an average over so long."""
 SETTLING_SECONDS: Final = 0.5
 """Speed is not told before."""
+BAR_COLUMNS: Final = 16
+OTHER_COLUMNS: Final = 63
+"""What a line needs beside the name: `333.3 GB of 999.9 GB waiting for the network, retrying in 30 s`."""
 
 
 class Meter:
@@ -66,15 +70,19 @@ class Meter:
 
 
 class _State(ProgressColumn):
-    """Speed and time left, or what else is going on."""
+    """A bar with speed and time left, or why nothing moves: as wide, so that both fit into 80 columns."""
 
-    def render(self, task: Task) -> Text:
-        until, state = task.fields.get("until"), task.fields.get("state", "")
+    def render(self, task: Task) -> RenderableType:
+        until = task.fields.get("until")
         if until is not None:
-            return Text(
-                f"waiting for the network, retrying in {max(1, math.ceil(until - time.monotonic()))} s", "yellow"
-            )
-        meter = task.fields["meter"]
+            seconds = max(1, math.ceil(until - time.monotonic()))
+            return Text(f"waiting for the network, retrying in {seconds} s", "yellow")
+        row = Table.grid(padding=(0, 1))
+        row.add_row(ProgressBar(task.total, task.completed, width=BAR_COLUMNS), self._words(task))
+        return row
+
+    def _words(self, task: Task) -> Text:
+        state, meter = task.fields.get("state", ""), task.fields["meter"]
         if state or meter.speed is None:
             return Text(state, "cyan")
         left = "" if task.total is None else f"  {time_words((task.total - meter.offset) / meter.speed)} left"
@@ -89,6 +97,10 @@ class _Durable(ProgressColumn):
         return Text(f"{size_words(task.fields['meter'].offset)}{total}")
 
 
+def _narrow(max_width: int | None = None) -> Column:
+    return Column(no_wrap=True, overflow="ellipsis", max_width=max_width)
+
+
 class BarsDisplay:
     """A bar for the file that moves and, for several files, one for all of them; lines that stay above them."""
 
@@ -96,10 +108,13 @@ class BarsDisplay:
         self._console = console
         self._stdout = stdout
         self._progress = Progress(
-            TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
-            BarColumn(bar_width=20),
-            _Durable(Column(no_wrap=True)),
-            _State(Column(no_wrap=True, overflow="ellipsis")),
+            TextColumn(
+                "{task.description}",
+                markup=False,
+                table_column=_narrow(min(40, max(10, console.width - OTHER_COLUMNS))),
+            ),
+            _Durable(_narrow()),
+            _State(_narrow()),
             console=console,
             transient=True,
             auto_refresh=redraw_by_itself,

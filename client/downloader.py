@@ -210,11 +210,7 @@ class Downloader:
         self._partial = partial = await self._in_thread(
             PartialFile.open_for, target, wanted.tag, wanted.digest.algorithm
         )
-        end = await self._in_thread(partial.length)
-        if end > wanted.size:
-            await self._in_thread(partial.restart)
-        else:
-            await self._hash(name, partial, end)
+        await self._hash(name, partial, await self._in_thread(partial.length))
         return partial
 
     async def _hash(self, name: Name, file: HashedFile, end: int) -> None:

@@ -102,6 +102,7 @@ class StreamSource:
         self._kept: deque[bytes] = deque()
         self._start = self._end = 0
         self._rest = b""
+        self._pending: asyncio.Task[bytes | None] | None = None
 
     async def read(self, offset: int, size: int) -> bytes:
         if offset < self._start:
@@ -109,14 +110,32 @@ class StreamSource:
         if offset < self._end:
             return self._again(offset, size)
         while not self._rest:
-            try:
-                self._rest = await anext(self._chunks)
-            except StopAsyncIteration:
+            following = await self._following()
+            if following is None:
                 return b""
+            self._rest = following
         content, self._rest = self._rest[:size], self._rest[size:]
         self._kept.append(content)
         self._end += len(content)
         return content
+
+    async def _following(self) -> bytes | None:
+        """The next chunk; None at the end. Cancelling it leaves the chunk to the next call."""
+        if self._pending is None:
+            self._pending = asyncio.create_task(self._read())
+        chunk = await asyncio.shield(self._pending)
+        if chunk is not None:
+            self._pending = None
+        return chunk
+
+    async def _read(self) -> bytes | None:
+        return await anext(self._chunks, None)
+
+    async def close(self) -> None:
+        """Give up a chunk that nobody waits for any more."""
+        if self._pending is not None and not self._pending.done():
+            self._pending.cancel()
+            await asyncio.wait([self._pending])
 
     def _again(self, offset: int, size: int) -> bytes:
         at = self._start
@@ -152,10 +171,12 @@ async def open_source(source: UploadSource) -> AsyncIterator[Source]:
             yield FileSource(path, descriptor)
         finally:
             os.close(descriptor)
-    elif isinstance(source, AsyncIterable):
-        yield StreamSource(aiter(source))
     else:
-        yield StreamSource(_read_in_thread(source))
+        stream = StreamSource(aiter(source) if isinstance(source, AsyncIterable) else _read_in_thread(source))
+        try:
+            yield stream
+        finally:
+            await stream.close()
 
 
 class Fingerprint:

@@ -77,16 +77,20 @@ class Uploader:
     # ------------------------------------------------------------------------------------------- one connection
 
     async def _converse(self, wire: Wire) -> Complete:
+        """One connection to its end. What it hears may end it at any await: a source can make us wait for ever."""
         self._failure = None
         self._sender.connected()
-        reader = asyncio.create_task(self._read(wire))
+        reading, driving = asyncio.create_task(self._read(wire)), asyncio.create_task(self._drive(wire))
         try:
-            while self._sender.complete is None:
-                await self._step(wire)
+            done, _ = await asyncio.wait([reading, driving], return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
         finally:
-            reader.cancel()
-            await asyncio.wait([reader])
+            for task in (reading, driving):
+                task.cancel()
+            await asyncio.wait([reading, driving])
         answer = self._sender.complete
+        assert answer is not None
         return Complete(
             name=self._name,
             file=answer.file,
@@ -96,15 +100,15 @@ class Uploader:
         )
 
     async def _read(self, wire: Wire) -> None:
-        try:
-            while True:
-                message = await wire.receive()
-                self._sender.received(message)
-                self._heard(message)
-                self._changed.set()
-        except (ConnectionBroken, TransferError) as error:
-            self._failure = error
+        while self._sender.complete is None:
+            message = await wire.receive()
+            self._sender.received(message)
+            self._heard(message)
             self._changed.set()
+
+    async def _drive(self, wire: Wire) -> None:
+        while self._sender.complete is None:
+            await self._step(wire)
 
     def _heard(self, message: ServerMessage) -> None:
         match message:
@@ -112,8 +116,9 @@ class Uploader:
                 self._opened(message)
             case AckMessage() if self._sender.phase is not Phase.OPENING:
                 self._patience.progressed()
-                self._source.acknowledged(self._sender.acked)
-                self._listener(Ack(name=self._name, offset=message.offset))
+                if not self._sender.in_range:
+                    self._source.acknowledged(self._sender.acked)
+                    self._listener(Ack(name=self._name, offset=message.offset))
             case MissingMessage():
                 lost = sum(piece.size for piece in message.ranges)
                 self._listener(Resending(name=self._name, size=lost))
@@ -132,7 +137,7 @@ class Uploader:
         self._listener(Ready(name=self._name, upload_id=ready.upload_id, offset=ready.offset, size=ready.size))
 
     async def _step(self, wire: Wire) -> None:
-        if self._failure is not None and self._sender.complete is None:
+        if self._failure is not None:
             raise self._failure
         if await self._answered_by_comparing(wire):
             return

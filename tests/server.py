@@ -1,10 +1,12 @@
 """Towline servers for tests: in this process and loop, or as a process that can be killed.
 
-    async with running(Settings(data=tmp_path / "data", port=0)) as url: ...
+    async with running(Settings(data=tmp_path / "data")) as url: ...
 
     async with ServerProcess(tmp_path / "data") as server:
         await server.kill()
         await server.restart()
+
+Both take a free port, and have started when they are entered.
 """
 
 import asyncio
@@ -15,7 +17,7 @@ from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import httpx2
 from fastapi import FastAPI
@@ -63,7 +65,8 @@ async def serving_apart(
 
     with listener:
         task = asyncio.create_task(serve())
-        await asyncio.wait([task, started], return_when=asyncio.FIRST_COMPLETED)
+        either: list[asyncio.Future[Any]] = [task, started]
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if task.done():
             await task
         try:
@@ -76,7 +79,9 @@ async def serving_apart(
 class ServerProcess:
     """`towline serve` as a process, on a port that stays the same when it is started anew; killed at the end."""
 
-    def __init__(self, data: Path, *, options: Sequence[str] = (), environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, data: Path, *, options: Sequence[str] = (), environment: Mapping[str, str] | None = None
+    ) -> None:
         self._data = data
         self._options = list(options)
         self._environment = dict(environment or {})
@@ -87,6 +92,8 @@ class ServerProcess:
         self.url = ""
         self.log_lines: list[str] = []
         """What it wrote to stderr, over all its lives."""
+        self.further_output = ""
+        """What it wrote to stdout after its first line, known when it has ended."""
 
     @property
     def pid(self) -> int:
@@ -159,6 +166,7 @@ class ServerProcess:
 
     async def _end(self) -> int:
         assert self._reader is not None
-        code = await self._running.wait()
+        assert self._running.stdout is not None
+        self.further_output += (await self._running.stdout.read()).decode()
         await self._reader
-        return code
+        return await self._running.wait()

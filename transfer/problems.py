@@ -100,8 +100,6 @@ async def _invalid_request(connection: HTTPConnection, error: Exception) -> Resp
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     field, problem = str(first["loc"][-1]), str(first["msg"]).lower()
-    if first["type"] == "missing":
-        return answer(BadMessage(f"the field {field} is missing", field=field))
     return answer(BadMessage(f"the field {field} is wrong: {problem}, got {shown(first['input'])}", field=field))
 
 

@@ -39,7 +39,7 @@ class TransferError(Exception):
     close_code: ClassVar[int | None] = None
     http_status: ClassVar[int] = 400
 
-    def __init__(self, message: str, **facts: JsonValue) -> None:
+    def __init__(self, message: str, /, **facts: JsonValue) -> None:
         super().__init__(message)
         self.message = message
         self.facts = facts
@@ -189,7 +189,7 @@ class Internal(TransferError):
 class UnknownError(TransferError):
     """A code that this client does not know; `code` and `retryable` are the server's."""
 
-    def __init__(self, code: str, message: str, *, retryable: bool, **facts: JsonValue) -> None:
+    def __init__(self, code: str, message: str, /, *, retryable: bool, **facts: JsonValue) -> None:
         super().__init__(message, **facts)
         self.code = code  # type: ignore[misc]
         self.retryable = retryable  # type: ignore[misc]

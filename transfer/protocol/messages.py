@@ -6,7 +6,7 @@ Unknown fields are ignored, unknown types refused. `parse_client_message` and `p
 
 import base64
 import json
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
@@ -52,10 +52,14 @@ def _parse_digest(value: object) -> Digest:
 
 
 def _parse_time(value: object) -> datetime:
-    moment = value if isinstance(value, datetime) else datetime.fromisoformat(_text(value))
-    if moment.tzinfo is None:
-        raise ValueError("not an RFC 3339 time: the offset from UTC is missing")
-    return moment
+    """The time in UTC, so that it can be kept and read again: `0001-01-01T00:00:00+01:00` is in no year there."""
+    try:
+        moment = value if isinstance(value, datetime) else datetime.fromisoformat(_text(value))
+        if moment.tzinfo is not None:
+            return moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise ValueError("not an RFC 3339 time") from None
+    raise ValueError("not an RFC 3339 time: the offset from UTC is missing")
 
 
 def _parse_range(value: object) -> Range:
@@ -77,6 +81,7 @@ TimeField = Annotated[
 RangeField = Annotated[Range, BeforeValidator(_parse_range), PlainSerializer(list)]
 AlgorithmField = Annotated[str, BeforeValidator(lambda value: check_algorithm(_text(value)))]
 Size = Annotated[int, Field(strict=True, ge=0, le=limits.MAX_SIZE)]
+Positive = Annotated[int, Field(strict=True, ge=1, le=limits.MAX_SIZE)]
 Identifier = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=128)]
 Ranges = Annotated[tuple[RangeField, ...], Field(strict=False)]
 IfExists = Literal["error", "replace", "rename"]
@@ -220,9 +225,9 @@ class ReadyMessage(Operation):
     name: NameField
     size: Size | None = None
     offset: Size
-    chunk_size: int
-    window: int
-    leaf_size: int
+    chunk_size: Positive
+    window: Positive
+    leaf_size: Positive
     leaves: str = ""
     missing: Ranges | None = None
     existing: Existing | None = None
@@ -234,7 +239,7 @@ class AckMessage(Operation):
 
     type: Literal["ack"] = "ack"
     offset: Size
-    window: int | None = None
+    window: Positive | None = None
 
 
 class MissingMessage(Operation):
@@ -284,8 +289,8 @@ class ErrorMessage(Operation):
 
     @classmethod
     def of(cls, error: TransferError, ref: int | None = None) -> Self:
-        fields = {"code": error.code, "message": error.message, "retryable": error.retryable, "ref": ref}
-        return cls.model_validate(error.facts | fields)
+        fields = {"code": error.code, "message": error.message, "retryable": error.retryable}
+        return cls.model_validate(error.facts | fields | {"type": "error", "ref": ref})
 
     @property
     def error(self) -> TransferError:
@@ -335,19 +340,24 @@ def parse_client_message(text: str) -> ClientMessage:
     if size > limits.MAX_TEXT_FRAME_BYTES:
         raise _too_long(size, limits.MAX_TEXT_FRAME_BYTES)
     fields = read_object(text)
-    if size > limits.MAX_HEADER_BYTES and fields.get("type") != "text":
-        raise _too_long(size, limits.MAX_HEADER_BYTES)
     try:
+        if size > limits.MAX_HEADER_BYTES and fields.get("type") != "text":
+            raise _too_long(size, limits.MAX_HEADER_BYTES)
         return _CLIENT.validate_python(fields)
     except ValidationError as refused:
         error = _refusal(refused, fields)
-        error.ref = fields["ref"] if type(fields.get("ref")) is int else None
-        raise error from None
+    except BadMessage as refused:
+        error = refused
+    error.ref = _ref_of(fields)
+    raise error
 
 
 def parse_server_message(text: str) -> ServerMessage:
-    """Read a server's text frame. Raises BadMessage or UnsupportedType."""
+    """Read a server's text frame. Raises what `parse_client_message` does. Its texts can be shown: none has a lone
+    surrogate."""
     fields = read_object(text)
+    if (not text.isascii() or "\\u" in text) and _has_lone_surrogates(fields):
+        raise BadMessage(f"a text with a lone surrogate: {_shown(text)}")
     try:
         return _SERVER.validate_python(fields)
     except ValidationError as refused:
@@ -391,9 +401,23 @@ def _deeper_than(value: JsonValue, depth: int) -> bool:
     return any(_deeper_than(inner, depth - 1) for inner in (value.values() if isinstance(value, dict) else value))
 
 
+def _has_lone_surrogates(value: JsonValue) -> bool:
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
 def _shown(value: object) -> str:
     text = ascii(value)
     return text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "…"
+
+
+def _ref_of(fields: dict[str, Any]) -> int | None:
+    """The `ref` of a message that was refused, where it is one."""
+    ref = fields.get("ref")
+    return ref if type(ref) is int and 0 <= ref <= limits.MAX_SIZE else None
 
 
 def _too_long(size: int, limit: int) -> BadMessage:
@@ -414,7 +438,8 @@ def _refusal(refused: ValidationError, fields: dict[str, Any]) -> TransferError:
     if isinstance(cause, InvalidName):
         return errors.InvalidName(str(cause), rule=cause.rule)
     if isinstance(cause, UnsupportedAlgorithm):
-        return errors.UnsupportedDigest(str(cause), algorithm=cause.algorithm[:64])
+        named = cause.algorithm[:64].encode("utf-8", "backslashreplace").decode()  # it may have lone surrogates
+        return errors.UnsupportedDigest(str(cause), algorithm=named)
     return _bad_field(first, cause)
 
 

@@ -74,8 +74,8 @@ class RangeSet:
         return self.ranges[-1].end if self.ranges else 0
 
     def add(self, start: int, end: int) -> "RangeSet":
-        if self.ranges and self.ranges[-1].start <= start <= self.ranges[-1].end:  # appending: the common case
-            last = self.ranges[-1]
+        last = self.ranges[-1] if self.ranges else None
+        if last is not None and last.start <= start <= min(end, last.end):  # appending: the common case
             return RangeSet((*self.ranges[:-1], Range(last.start, max(last.end, end))))
         return RangeSet.of(*self.ranges, (start, end))
 
@@ -100,7 +100,13 @@ class RangeSet:
 
     def holes(self, end: int, start: int = 0) -> tuple[Range, ...]:
         """What is missing in `[start, end)`, in order."""
-        missing = RangeSet.of((start, max(start, end)))
+        missing: list[Range] = []
         for piece in self.ranges:
-            missing = missing.remove(*piece)
-        return missing.ranges
+            if piece.start >= end:
+                break
+            if start < piece.start:
+                missing.append(Range(start, piece.start))
+            start = max(start, piece.end)
+        if start < end:
+            missing.append(Range(start, end))
+        return tuple(missing)

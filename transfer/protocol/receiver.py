@@ -86,7 +86,7 @@ class Piece(NamedTuple):
 
 class Receiver:
     """One operation. `size` is None for a stream; `early` for `"offset":0`; methods raise BadMessage, SizeMismatch
-    or TooLarge, after which the operation has failed and its frames are discarded."""
+    or TooLarge and change nothing: the caller then calls `failed`, and what still comes is discarded."""
 
     def __init__(self, *, size: int | None = None, early: bool = False, max_size: int = limits.MAX_STREAM_SIZE) -> None:
         self.state = State.OPENING
@@ -185,4 +185,5 @@ def acknowledged(durable: RangeSet, span: Range | None) -> int:
     """The offset to acknowledge: from byte 0 on, or within the range of the operation."""
     if span is None:
         return durable.leading
-    return next((piece.end for piece in durable if piece.start <= span.start < piece.end), span.start)
+    reached = next((piece.end for piece in durable if piece.start <= span.start < piece.end), span.start)
+    return min(reached, span.end)

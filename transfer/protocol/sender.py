@@ -127,6 +127,11 @@ class Sender:
         """The source's, once it is known."""
         return self._digest
 
+    @property
+    def in_range(self) -> bool:
+        """Whether the operation is of a range: acks are within it then."""
+        return self._range is not None
+
     # --------------------------------------------------------------------------------------------- what happens
 
     def connected(self) -> None:
