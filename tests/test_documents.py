@@ -1,0 +1,345 @@
+"""The documents say what is so: their commands, their Python and their transcripts run against real servers.
+
+Fenced blocks are told apart by the words after the fence:
+
+- `console`: each line after `$ ` runs in a shell, one after the other in one folder; what follows it is what it prints.
+- `console server`: a server is started in that folder, or killed and started again.
+- `console setup`: not run here; its `./run` commands must exist.
+- `transcript`: what a client (C) sends on `/ws` and a server (S) answers; `---` is a break and a new connection.
+
+`…` stands for any text, and alone on a line for any lines. The server in the documents is http://127.0.0.1:8000.
+"""
+
+import asyncio
+import json
+import os
+import re
+import sys
+from asyncio.subprocess import DEVNULL, PIPE, STDOUT
+from collections.abc import AsyncIterator, Iterator
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_loader
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import pytest
+from pydantic import JsonValue
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.typing import Subprotocol
+
+from tests.server import CHECKOUT, ServerProcess, running
+from transfer import __version__
+from transfer.protocol import limits
+from transfer.protocol.errors import ERRORS
+from transfer.protocol.messages import ReadyMessage, UploadHeader
+from transfer.settings import Settings
+
+DOCUMENTS: Final = [CHECKOUT / "README.md", CHECKOUT / "CHANGELOG.md", *sorted((CHECKOUT / "docs").glob("*.md"))]
+README: Final = CHECKOUT / "README.md"
+TUTORIAL: Final = CHECKOUT / "docs" / "tutorial.md"
+PROTOCOL: Final = CHECKOUT / "docs" / "protocol.md"
+SHOWN_URL: Final = "http://127.0.0.1:8000"
+COMMAND_SECONDS: Final = 120
+KILLED: Final = 128 + 9
+
+_FENCED = re.compile(r"^```(?P<info>[^\n]*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+_LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^()\s]+)\)")
+_HEADING = re.compile(r"^#+ (?P<title>.*)$", re.MULTILINE)
+
+
+class Block(NamedTuple):
+    """A fenced block: the words after the fence, and what is in it."""
+
+    info: str
+    text: str
+
+
+def blocks(document: Path, *infos: str) -> list[Block]:
+    found = [Block(match["info"], match["text"]) for match in _FENCED.finditer(document.read_text())]
+    return [block for block in found if block.info in infos]
+
+
+def by_name(path: Path) -> str:
+    return path.name
+
+
+# ------------------------------------------------------------------------------------------------------------- links
+
+
+def links(document: Path) -> Iterator[str]:
+    text = _FENCED.sub("", document.read_text())
+    return (match["target"] for match in _LINK.finditer(text) if "://" not in match["target"])
+
+
+def anchors(document: Path) -> set[str]:
+    """How GitHub calls the headings of a document."""
+    titles = (match["title"].lower() for match in _HEADING.finditer(_FENCED.sub("", document.read_text())))
+    return {re.sub(r"[^\w\- ]", "", title).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=by_name)
+def test_links_lead_to_what_is_there(document: Path) -> None:
+    for link in links(document):
+        path, _, anchor = link.partition("#")
+        target = document if not path else document.parent / path
+        assert target.exists(), f"{document.name} links to {link}"
+        assert not anchor or anchor in anchors(target), f"{document.name} links to {link}"
+
+
+def test_the_readme_links_every_claim_of_survival_to_a_test() -> None:
+    table = README.read_text().partition("| what it survives |")[2].partition("\n\n")[0]
+    rows = table.splitlines()[2:]
+    assert len(rows) >= 7
+    for row in rows:
+        assert re.search(r"\]\(tests/[a-z_/]+/test_[a-z_]+\.py\) \|$", row), row
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=by_name)
+def test_each_run_command_exists(document: Path) -> None:
+    loader = SourceFileLoader("run", str(CHECKOUT / "run"))
+    spec = spec_from_loader("run", loader)
+    assert spec is not None
+    run = module_from_spec(spec)
+    loader.exec_module(run)
+    named = set(re.findall(r"\./run ([a-z]+)", document.read_text()))
+    assert named <= set(run.COMMANDS)
+
+
+def test_the_tutorial_shows_this_version() -> None:
+    (setup,) = blocks(TUTORIAL, "console setup")
+    assert f"towline {__version__}\n" in setup.text
+
+
+# ---------------------------------------------------------------------------------------------------------- consoles
+
+
+class Step(NamedTuple):
+    """A command, and what is to be seen of it."""
+
+    command: str
+    output: str
+
+
+def steps(block: Block) -> list[Step]:
+    parts = re.split(r"^\$ ", block.text, flags=re.MULTILINE)
+    assert parts[0] == "", f"a console begins with a command: {parts[0]!r}"
+    return [Step(command, output) for command, _, output in (part.partition("\n") for part in parts[1:])]
+
+
+def pattern_of(output: str) -> str:
+    """A regular expression of what a document shows."""
+    lines = output.splitlines()
+    return "".join(
+        r"(?:.*\n)*?" if line == "…" else ".+".join(re.escape(part) for part in line.split("…")) + r"\n"
+        for line in lines
+    )
+
+
+class Terminal:
+    """A person at a shell in `folder`, with the commands that the documents speak of, and one server."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._server = ServerProcess(folder / "towline-data")
+        self._environment = {name: value for name, value in os.environ.items() if not name.startswith("TOWLINE_")}
+        self._is_serving = False
+
+    async def __aenter__(self) -> "Terminal":
+        commands = self._folder / ".bin"
+        commands.mkdir()
+        for name, arguments in {"python": "", "towline": "-m client.cli"}.items():
+            (commands / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" {arguments} "$@"\n')
+            (commands / name).chmod(0o755)
+        self._environment |= {
+            "PATH": f"{commands}:{os.environ['PATH']}",
+            "PYTHONPATH": str(CHECKOUT),
+            "LC_ALL": "C.UTF-8",
+        }
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        if self._is_serving:
+            await self._server.kill()
+
+    async def type(self, block: Block) -> None:
+        """Do what a block shows, and see what it shows."""
+        for step in steps(block):
+            if block.info == "console server":
+                await self._serve(step)
+            else:
+                await self._run(step)
+
+    async def _serve(self, step: Step) -> None:
+        assert step in (Step(f"{command} serve", f"listening on {SHOWN_URL}\n") for command in ("towline", "./run"))
+        if self._is_serving:
+            await self._server.restart()
+        else:
+            await self._server.__aenter__()
+            self._is_serving = True
+        self._environment["TOWLINE_SERVER"] = self._server.url
+
+    async def _run(self, step: Step) -> None:
+        process = await asyncio.create_subprocess_exec(
+            *("bash", "-c", step.command.replace(SHOWN_URL, self._server.url)),
+            cwd=self._folder,
+            env=self._environment,
+            stdin=DEVNULL,
+            stdout=PIPE,
+            stderr=STDOUT,
+        )
+        async with asyncio.timeout(COMMAND_SECONDS):
+            output, _ = await process.communicate()
+        shown = output.decode().replace(self._server.url, SHOWN_URL)
+        assert re.fullmatch(pattern_of(step.output), shown), f"$ {step.command}\n{shown}\ninstead of\n{step.output}"
+        assert process.returncode == (KILLED if "-s KILL" in step.command else 0), step.command
+
+
+@pytest.fixture
+async def terminal(tmp_path: Path) -> AsyncIterator[Terminal]:
+    async with Terminal(tmp_path) as terminal:
+        yield terminal
+
+
+@pytest.mark.parametrize("document", [README, TUTORIAL], ids=by_name)
+async def test_what_the_consoles_show_is_what_happens(document: Path, terminal: Terminal) -> None:
+    shown = blocks(document, "console", "console server")
+    assert {block.info for block in shown} == {"console", "console server"}
+    for block in shown:
+        await terminal.type(block)
+
+
+def test_no_block_has_a_word_after_its_fence_that_nobody_looks_at() -> None:
+    known = {"", "sh", "console", "console server", "console setup", "python", "transcript"}
+    for document in DOCUMENTS:
+        assert {match["info"] for match in _FENCED.finditer(document.read_text())} <= known, document.name
+
+
+# ------------------------------------------------------------------------------------------------------------ Python
+
+
+async def test_the_readmes_python_uploads_and_downloads(tmp_path: Path) -> None:
+    (snippet,) = blocks(README, "python")
+    assert len(snippet.text.splitlines()) == 6
+    (tmp_path / "cargo.bin").write_bytes(b"cargo" * 100_000)
+    async with running(Settings(data=tmp_path / "data", port=0)) as url:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-W", "error", "-c", snippet.text.replace(SHOWN_URL, url)),
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": str(CHECKOUT)},
+            stdout=PIPE,
+            stderr=STDOUT,
+        )
+        output, _ = await process.communicate()
+    assert re.fullmatch(r"500000 sha256:[0-9a-f]{64} copy\.bin\n", output.decode())
+    assert (tmp_path / "copy.bin").read_bytes() == (tmp_path / "cargo.bin").read_bytes()
+
+
+# ------------------------------------------------------------------------------------------------------- transcripts
+
+
+class Line(NamedTuple):
+    """`C` sends `text`, `S` answers it; `-` is a new connection."""
+
+    who: str
+    text: str
+
+
+def lines(block: Block) -> list[Line]:
+    """The lines of a transcript; what is indented belongs to the line before."""
+    joined = re.sub(r"\n +", "", block.text)
+    return [Line(line[0], line.partition("→ ")[2]) for line in joined.splitlines()]
+
+
+class Replay:
+    """Sends what the client of a transcript sends, and sees that a server answers what the transcript says."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self.connection = connection
+        self._meanings: dict[str, JsonValue] = {}
+        """What ids stand for that are another one each time."""
+
+    async def send(self, text: str) -> None:
+        if (chunk := re.fullmatch(r"<(\d+) × ([0-9a-f]{2})>", text)) is not None:
+            await self.connection.send(bytes.fromhex(chunk[2]) * int(chunk[1]))
+            return
+        message: dict[str, JsonValue] = json.loads(text)
+        meant = {key: self._meanings.get(str(value), value) for key, value in message.items()}
+        await self.connection.send(json.dumps(meant))
+
+    async def expect(self, text: str) -> None:
+        expected: dict[str, JsonValue] = json.loads(text)
+        message: dict[str, JsonValue] = json.loads(await self.connection.recv())
+        while message["type"] == "ack" and message["offset"] != expected.get("offset"):
+            message = json.loads(await self.connection.recv())
+        assert self._is_meant(expected, message), f"{json.dumps(message)}\ninstead of\n{text}"
+
+    def _is_meant(self, expected: JsonValue, found: JsonValue, key: str = "") -> bool:
+        if isinstance(expected, dict) and isinstance(found, dict):
+            return expected.keys() == found.keys() and all(
+                self._is_meant(value, found[key], key) for key, value in expected.items()
+            )
+        if isinstance(expected, str) and isinstance(found, str) and expected.endswith("…"):
+            if key in ("upload_id", "lease"):
+                return self._meanings.setdefault(expected, found) == found
+            return found.startswith(expected.removesuffix("…"))
+        return expected == found
+
+
+def first_name(transcript: Block) -> str:
+    return str(json.loads(lines(transcript)[0].text)["name"])
+
+
+@pytest.mark.parametrize("transcript", blocks(PROTOCOL, "transcript"), ids=first_name)
+async def test_a_server_answers_as_the_transcripts_say(transcript: Block, tmp_path: Path) -> None:
+    async with running(Settings(data=tmp_path / "data", port=0)) as url:
+        address = url.replace("http:", "ws:") + "/ws"
+        protocols = [Subprotocol(limits.PROTOCOL)]
+        async with connect(address, subprotocols=protocols, compression=None, proxy=None) as connection:
+            replay = Replay(connection)
+            for line in lines(transcript):
+                if line.who == "-":
+                    replay.connection.transport.abort()
+                    replay.connection = await connect(address, subprotocols=protocols, compression=None, proxy=None)
+                elif line.who == "C":
+                    await replay.send(line.text)
+                else:
+                    await replay.expect(line.text)
+        await replay.connection.close()
+
+
+# ------------------------------------------------------------------------------------------------------------ tables
+
+
+def first_cells(document: Path, heading: str) -> list[str]:
+    """The names in the first column of the table with this heading."""
+    table = document.read_text().partition(f"| {heading} |")[2].partition("\n\n")[0]
+    cells = [row.split("|")[1] for row in table.splitlines()[2:]]
+    return [name for cell in cells for name in re.findall(r"`([a-z_]+)`", cell)]
+
+
+def test_the_protocol_lists_every_field_of_a_header_and_of_ready() -> None:
+    common = {"type", "ref"}
+    assert set(first_cells(PROTOCOL, "header field")) == UploadHeader.model_fields.keys() - common
+    assert set(first_cells(PROTOCOL, "field of `ready`")) == ReadyMessage.model_fields.keys() - common
+
+
+def test_the_protocols_error_table_is_what_the_classes_say() -> None:
+    table = PROTOCOL.read_text().partition("| code | when |")[2].partition("\n\n")[0]
+    rows = [[cell.strip() for cell in row.strip("|").split("|")] for row in table.splitlines()[2:]]
+    for code, _, _, retryable, close in rows:
+        error = ERRORS[code.strip("`")]
+        assert (retryable == "yes", close) == (error.retryable, str(error.close_code or "")), code
+    told = {row[0].strip("`") for row in rows}
+    reserved = PROTOCOL.read_text().partition("\n## Reserved\n")[2]
+    assert all(f"`{code}`" in reserved for code in ERRORS.keys() - told)
+
+
+def test_the_protocols_sizes_are_those_of_the_code() -> None:
+    text = PROTOCOL.read_text()
+    assert f"a frame of {limits.MAX_TEXT_FRAME_BYTES // limits.KIB} KiB ({limits.MAX_TEXT_FRAME_BYTES:,} bytes)" in text
+    assert f"A message is at most {limits.MAX_HEADER_BYTES // limits.KIB} KiB" in text
+    assert f"Beyond {limits.MAX_MESSAGE_BYTES // limits.MIB} MiB any message" in text
+    assert f"accept text frames of {limits.MAX_REPLY_BYTES // limits.MIB} MiB" in text
+    assert f"at most {limits.MAX_UNANSWERED} unanswered operations" in text
+    assert f"a window of {limits.FIRST_WINDOW // limits.MIB} MiB" in text
+    assert f"A file of at most {limits.SMALL_FILE_BYTES // limits.MIB} MiB" in text
