@@ -1,0 +1,546 @@
+"""The real command, as a process, against a real server."""
+
+import asyncio
+import hashlib
+import json
+import os
+import random
+import re
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from pydantic import JsonValue
+
+import client
+from client.wire import open_wire
+from tests.links import Link
+from tests.server import CHECKOUT, running
+from transfer.protocol.messages import ReadyMessage, UploadHeader
+from transfer.protocol.names import Name
+from transfer.settings import Settings
+
+CONTENT = random.Random(3).randbytes(3_000_001)
+OTHER = random.Random(4).randbytes(3_000_001)
+COMMANDS = ["upload", "ls", "download", "mv", "rm", "uploads", "cancel", "echo"]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What a command printed, and how it ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def objects(self) -> list[dict[str, JsonValue]]:
+        """stdout, read as an object a line."""
+        return [json.loads(line) for line in self.out.splitlines()]
+
+    def the(self, event: str) -> dict[str, JsonValue]:
+        """The only object of one kind."""
+        (found,) = [line for line in self.objects if line["event"] == event]
+        return found
+
+    def has(self, *events: str) -> bool:
+        """Whether there are objects of these kinds."""
+        return set(events) <= {str(line["event"]) for line in self.objects}
+
+
+class Towline:
+    """The command in one folder, for one server."""
+
+    def __init__(self, folder: Path, server: str) -> None:
+        self.folder = folder
+        self.environment = {name: value for name, value in os.environ.items() if not name.startswith("TOWLINE_")}
+        self.environment |= {"PYTHONPATH": str(CHECKOUT), "TOWLINE_SERVER": server, "COLUMNS": "100"}
+
+    async def __call__(self, *arguments: str, stdin: bytes = b"", code: int = 0) -> Ended:
+        """Run it to its end, which is to have this exit code and no traceback."""
+        async with self.begun(*arguments) as process:
+            return await self.end(process, stdin=stdin, code=code)
+
+    @asynccontextmanager
+    async def begun(self, *arguments: str) -> AsyncIterator[Process]:
+        """Start it, with pipes; killed at the end if it still runs."""
+        command = [sys.executable, "-m", "client.cli", *arguments]
+        process = await asyncio.create_subprocess_exec(
+            *command, stdin=PIPE, stdout=PIPE, stderr=PIPE, cwd=self.folder, env=self.environment
+        )
+        try:
+            yield process
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+
+    async def end(self, process: Process, *, stdin: bytes = b"", code: int = 0) -> Ended:
+        out, err = await process.communicate(stdin)
+        assert process.returncode is not None
+        ended = Ended(process.returncode, out.decode(), err.decode())
+        assert "Traceback" not in ended.err
+        assert ended.code == code, ended
+        return ended
+
+    def write(self, path: str, content: bytes = CONTENT) -> Path:
+        """A file in the folder."""
+        file = self.folder / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+        return file
+
+    def read(self, path: str) -> bytes:
+        return (self.folder / path).read_bytes()
+
+
+@pytest.fixture
+async def server(tmp_path: Path) -> AsyncIterator[str]:
+    async with running(Settings(data=tmp_path / "data", port=0)) as url:
+        yield url
+
+
+@pytest.fixture
+async def towline(tmp_path: Path, server: str) -> Towline:
+    folder = tmp_path / "here"
+    folder.mkdir()
+    return Towline(folder, server)
+
+
+@pytest.fixture
+async def link(server: str, towline: Towline) -> AsyncIterator[Link]:
+    """The way that the command takes to its server."""
+    async with Link("127.0.0.1", urlsplit(server).port or 0) as link:
+        towline.environment["TOWLINE_SERVER"] = link.url
+        yield link
+
+
+def digest_of(content: bytes) -> str:
+    return "sha256:" + hashlib.sha256(content).hexdigest()
+
+
+# ------------------------------------------------------------------------------------------------------------ upload
+
+
+async def test_an_upload_tells_where_it_begins_what_is_safe_and_what_it_became(towline: Towline) -> None:
+    towline.write("photos/cat.jpg")
+    ended = await towline("upload", "photos/cat.jpg", "--json")
+    ready, complete = ended.the("ready"), ended.the("complete")
+    assert isinstance(ready["upload_id"], str)
+    assert (ready["name"], ready["offset"], ready["size"]) == ("cat.jpg", 0, len(CONTENT))
+    assert [line["offset"] for line in ended.objects if line["event"] == "ack"][-1] == len(CONTENT)
+    file = complete["file"]
+    assert isinstance(file, dict)
+    assert (file["name"], file["size"], file["digest"]) == ("cat.jpg", len(CONTENT), digest_of(CONTENT))
+    assert file["content_type"] == "image/jpeg"
+    assert (complete["sent_bytes"], complete["unchanged"]) == (len(CONTENT), False)
+    assert ended.err == ""
+
+
+async def test_without_a_terminal_an_upload_prints_plain_lines_to_stderr(towline: Towline) -> None:
+    towline.write("cat.jpg")
+    ended = await towline("upload", "cat.jpg")
+    assert ended.out == ""
+    assert ended.err == "cat.jpg: uploading, 3.0 MB\ncat.jpg: done, 3.0 MB (3.0 MB sent)\n"
+
+
+async def test_quiet_prints_nothing_when_all_went_well(towline: Towline) -> None:
+    towline.write("cat.jpg")
+    ended = await towline("upload", "cat.jpg", "-q")
+    assert (ended.out, ended.err) == ("", "")
+
+
+async def test_what_is_there_with_the_same_content_is_a_success_that_says_unchanged(towline: Towline) -> None:
+    towline.write("cat.jpg")
+    await towline("upload", "cat.jpg")
+    again = await towline("upload", "cat.jpg")
+    assert "cat.jpg: unchanged" in again.err
+    complete = (await towline("upload", "cat.jpg", "--json")).the("complete")
+    assert (complete["unchanged"], complete["sent_bytes"]) == (True, 0)
+
+
+async def test_other_content_under_the_same_name_is_an_error_that_says_what_to_type(towline: Towline) -> None:
+    towline.write("cat.jpg")
+    await towline("upload", "cat.jpg")
+    for content in (OTHER, b"short"):
+        towline.write("cat.jpg", content)
+        ended = await towline("upload", "cat.jpg", code=1)
+        assert "--if-exists replace|rename" in ended.err
+        error = (await towline("upload", "cat.jpg", "--json", code=1)).the("error")
+        assert error["code"] == "exists"
+    renamed = await towline("upload", "cat.jpg", "--if-exists", "rename")
+    assert "cat.jpg: done, 5 bytes (5 bytes sent) as cat (2).jpg" in renamed.err
+    await towline("upload", "cat.jpg", "--if-exists", "replace")
+    await towline("download", "cat.jpg", "-o", "copy")
+    assert towline.read("copy") == b"short"
+
+
+async def test_a_folder_is_uploaded_with_the_ways_to_its_files(towline: Towline) -> None:
+    for name in ("cat.jpg", "2026/dog.jpg", "2026/[red] :smile:.jpg"):
+        towline.write(f"photos/{name}", name.encode())
+    towline.write("photos/large.bin")
+    (towline.folder / "photos/link").symlink_to("cat.jpg")
+    ended = await towline("upload", "photos", "--prefix", "mine")
+    assert "photos/link: skipped: a symbolic link" in ended.err
+    assert "mine/photos/2026/[red] :smile:.jpg: done, 22 bytes" in ended.err
+    assert "mine/photos/large.bin: done, 3.0 MB" in ended.err
+    assert "4 files done, 0 of them unchanged; 0 failed; 3.0 MB sent" in ended.err
+    listed = (await towline("ls", "mine/", "--json")).objects
+    assert [file["name"] for file in listed] == [
+        "mine/photos/2026/[red] :smile:.jpg",
+        "mine/photos/2026/dog.jpg",
+        "mine/photos/cat.jpg",
+        "mine/photos/large.bin",
+    ]
+    assert listed[1]["digest"] == digest_of(b"2026/dog.jpg")
+    again = await towline("upload", "photos", "--prefix", "mine", "--json")
+    summary = again.the("summary")
+    assert (summary["complete"], summary["unchanged"], summary["failed"]) == (4, 4, 0)
+
+
+async def test_one_file_that_is_refused_does_not_keep_the_others(towline: Towline) -> None:
+    towline.write("photos/a.jpg", b"old")
+    await towline("upload", "photos")
+    for name in ("a.jpg", "b.jpg", "trailing dot."):
+        towline.write(f"photos/{name}", b"new")
+    ended = await towline("upload", "photos", "nothing", code=1)
+    assert (
+        "photos/a.jpg: the name 'photos/a.jpg' is taken by other content: use --if-exists replace|rename" in ended.err
+    )
+    assert "photos/b.jpg: done" in ended.err
+    assert "towline: photos/trailing dot.: it cannot be called that on the server" in ended.err
+    assert "towline: nothing: no such file or directory" in ended.err
+    as_json = await towline("upload", "photos", "nothing", "--json", code=1)
+    assert [line["code"] for line in as_json.objects if line["event"] == "error"] == ["failed", "failed", "exists"]
+
+
+async def test_stdin_is_uploaded_under_its_name(towline: Towline) -> None:
+    ended = await towline("upload", "-", "--name", "logs/today", "--json", stdin=CONTENT)
+    file = ended.the("complete")["file"]
+    assert isinstance(file, dict)
+    assert (file["name"], file["digest"]) == ("logs/today", digest_of(CONTENT))
+    assert ended.objects[0]["size"] is None
+
+
+async def test_another_digest_is_used_when_asked_for(towline: Towline) -> None:
+    towline.write("cat.jpg")
+    file = (await towline("upload", "cat.jpg", "--digest", "blake3", "--json")).the("complete")["file"]
+    assert isinstance(file, dict)
+    assert str(file["digest"]).startswith("blake3:")
+
+
+async def test_a_cut_connection_is_resumed_by_itself(towline: Towline, link: Link) -> None:
+    towline.write("cat.jpg")
+    link.cut_after(upstream=2_000_000)
+    ended = await towline("upload", "cat.jpg", "--json")
+    assert ended.has("waiting", "ack")
+    file = ended.the("complete")["file"]
+    assert isinstance(file, dict)
+    assert file["digest"] == digest_of(CONTENT)
+
+
+async def test_a_file_that_is_a_device_is_refused_in_words(towline: Towline) -> None:
+    ended = await towline("upload", "/dev/null", code=1)
+    assert "/dev/null: a device, not a regular file" in ended.err
+
+
+# ------------------------------------------------------------------------------------------------------- other data
+
+
+async def test_ls_prints_size_time_and_name(towline: Towline) -> None:
+    towline.write("cat.jpg")
+    os.utime(towline.folder / "cat.jpg", (1_700_000_000, 1_700_000_000))
+    towline.environment["TZ"] = "UTC"
+    await towline("upload", "cat.jpg", "--prefix", "фото")
+    ended = await towline("ls")
+    assert ended.out == "      3.0 MB  2023-11-14 22:13  фото/cat.jpg\n"
+    assert (await towline("ls", "x")).out == ""
+
+
+async def test_ls_ends_when_nobody_reads_on(towline: Towline) -> None:
+    for number in range(3):
+        towline.write(f"many/{number}", b"x")
+    await towline("upload", "many")
+    async with towline.begun("ls") as process:
+        assert process.stdout is not None
+        process.stdout._transport.close()  # type: ignore[attr-defined] # the only way to close one pipe
+        assert process.stderr is not None
+        assert await process.stderr.read() == b""
+        assert await process.wait() == 1
+
+
+async def test_download_verifies_puts_in_place_and_says_unchanged(towline: Towline) -> None:
+    towline.write("cat.jpg")
+    await towline("upload", "cat.jpg", "--prefix", "photos")
+    ended = await towline("download", "photos/cat.jpg", "-o", "copy.jpg")
+    assert ended.out == ""
+    assert "photos/cat.jpg: done, 3.0 MB (3.0 MB received), copy.jpg" in ended.err
+    assert towline.read("copy.jpg") == CONTENT
+    assert "unchanged" in (await towline("download", "photos/cat.jpg", "-o", "copy.jpg")).err
+    towline.write("copy.jpg", OTHER)
+    assert "--force" in (await towline("download", "photos/cat.jpg", "-o", "copy.jpg", code=1)).err
+    forced = await towline("download", "photos/cat.jpg", "-o", "copy.jpg", "--force", "--json")
+    downloaded = forced.the("downloaded")
+    assert (downloaded["digest"], downloaded["path"]) == (digest_of(CONTENT), "copy.jpg")
+    assert towline.read("copy.jpg") == CONTENT
+    assert "not_found" in (await towline("download", "nothing", "--json", code=1)).out
+
+
+async def test_an_interrupted_download_is_continued_by_the_same_command(towline: Towline, link: Link) -> None:
+    towline.write("large.bin", CONTENT * 8)
+    await towline("upload", "large.bin")
+    async with towline.begun("download", "large.bin", "-o", "copy", "--json") as process:
+        assert process.stdout is not None
+        while json.loads(await process.stdout.readline())["event"] != "received":
+            pass
+        link.freeze()
+        process.send_signal(signal.SIGINT)
+        ended = await towline.end(process, code=130)
+    assert "run the same command to go on" in ended.out
+    again = await towline("download", "large.bin", "-o", "copy", "--json")
+    receiving, downloaded = again.the("receiving"), again.the("downloaded")
+    assert isinstance(receiving["offset"], int)
+    assert receiving["offset"] > 0
+    assert downloaded["received_bytes"] == len(CONTENT) * 8 - receiving["offset"]
+    assert towline.read("copy") == CONTENT * 8
+
+
+async def test_mv_renames(towline: Towline) -> None:
+    towline.write("a", b"a")
+    towline.write("b", b"b")
+    await towline("upload", "a", "b")
+    assert "a: renamed to c" in (await towline("mv", "a", "c")).err
+    assert "is taken: choose another one" in (await towline("mv", "c", "b", code=1)).err
+    renamed = (await towline("mv", "c", "d", "--json")).the("renamed")
+    assert isinstance(renamed["file"], dict)
+    assert renamed["file"]["name"] == "d"
+    assert "not here" in (await towline("mv", "a", "x", code=1)).err
+    assert "empty segment" in (await towline("mv", "d", "x//y", code=1)).err
+
+
+async def test_rm_deletes_what_is_there_and_names_what_is_not(towline: Towline) -> None:
+    for name in "abc":
+        towline.write(name, name.encode())
+    await towline("upload", "a", "b", "c")
+    ended = await towline("rm", "a", "nothing", "b", code=1)
+    assert ended.err.splitlines() == [
+        "a: deleted",
+        "towline: nothing: the file 'nothing' is not here, or not yours",
+        "b: deleted",
+    ]
+    assert (await towline("rm", "c", "--json")).the("deleted") == {
+        "event": "deleted",
+        "name": "c",
+        "message": "c: deleted",
+    }
+    assert (await towline("ls")).out == ""
+
+
+async def test_unfinished_uploads_are_listed_and_cancelled(towline: Towline, server: str) -> None:
+    async with open_wire(server) as wire:
+        await wire.send(UploadHeader(name=Name("big.bin"), size=5_000_000))
+        ready = await wire.receive()
+        assert isinstance(ready, ReadyMessage)
+        listed = await towline("uploads")
+        assert re.fullmatch(
+            rf"{ready.upload_id}  +0 bytes of 5\.0 MB  expires \d{{4}}-\d\d-\d\d \d\d:\d\d  big.bin\n", listed.out
+        )
+        assert (await towline("uploads", "--json")).objects[0]["upload_id"] == ready.upload_id
+        ended = await towline("cancel", ready.upload_id, "nothing", code=1)
+    assert f"{ready.upload_id}: cancelled" in ended.err
+    assert "towline: nothing: this upload is not here, or not yours" in ended.err
+    assert (await towline("uploads")).out == ""
+
+
+async def test_echo_prints_what_came_back(towline: Towline) -> None:
+    assert (await towline("echo", "grüße [red]")).out == "Echo: grüße [red]\n"
+    assert (await towline("echo", "hello", "--json")).objects == [{"event": "echo", "text": "hello"}]
+
+
+# --------------------------------------------------------------------------------------------------- ends in between
+
+
+async def test_giving_up_ends_with_75_and_says_how_to_go_on(towline: Towline, link: Link) -> None:
+    towline.write("cat.jpg")
+    await towline("upload", "cat.jpg", "--name", "there")
+    link.refusing = True
+    for command in (["upload", "cat.jpg"], ["upload", "cat.jpg", "cat.jpg/.."], ["download", "there"]):
+        ended = await towline(*command, "--give-up-after", "0", code=75)
+        assert "run the same command to go on" in ended.err
+        as_json = await towline(*command, "--give-up-after", "0", "--json", code=75)
+        assert as_json.the("error")["code"] == "gave_up"
+
+
+async def test_being_taken_over_ends_with_75_and_says_how_to_take_it_back(
+    towline: Towline, link: Link, server: str
+) -> None:
+    async with towline.begun("upload", "-", "--name", "log", "--json") as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(b"x" * 1_000)
+        assert json.loads(await process.stdout.readline())["event"] == "ready"
+        async with open_wire(server) as newcomer:
+            await newcomer.send(UploadHeader(name=Name("log")))
+            assert isinstance(await newcomer.receive(), ReadyMessage)
+            code = await process.wait()
+            ended = (await process.stdout.read()).decode()
+    assert code == 75
+    error = json.loads(ended.splitlines()[-1])
+    assert error["code"] == "superseded"
+    assert "run the same command to take it back" in error["message"]
+
+
+async def test_ctrl_c_ends_with_130_and_the_same_command_goes_on(towline: Towline) -> None:
+    towline.write("large.bin", CONTENT * 8)
+    async with towline.begun("upload", "-", "--name", "large.bin", "--json") as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(CONTENT * 7)
+        while (line := json.loads(await process.stdout.readline()))["event"] != "ack":
+            pass
+        process.send_signal(signal.SIGINT)  # stdin stays open: nothing must wait for it
+        await process.wait()
+        out, err = await process.stdout.read(), await process.stderr.read() if process.stderr else b""
+    assert process.returncode == 130
+    assert b"Traceback" not in err
+    assert json.loads(out.splitlines()[-1]) == {
+        "event": "error",
+        "code": "interrupted",
+        "message": "interrupted: run the same command to go on",
+    }
+    again = await towline("upload", "large.bin", "--json")
+    first = next(event for event in again.objects if event["event"] == "ready")
+    assert isinstance(first["offset"], int)
+    assert first["offset"] >= line["offset"]
+    assert again.the("complete")["sent_bytes"] == len(CONTENT) * 8 - first["offset"]
+
+
+async def test_ctrl_c_while_waiting_for_the_network_ends_at_once(towline: Towline, link: Link) -> None:
+    towline.write("cat.jpg")
+    link.refusing = True
+    async with towline.begun("upload", "cat.jpg") as process:
+        assert process.stderr is not None
+        assert b"waiting for the network, retrying in " in await process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        ended = await towline.end(process, code=130)
+    assert ended.err == "towline: interrupted: run the same command to go on\n"
+
+
+async def test_an_upload_goes_on_when_nobody_reads_its_events_any_more(towline: Towline) -> None:
+    async with towline.begun("upload", "-", "--name", "log", "--json") as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(CONTENT)
+        await process.stdout.readline()
+        process.stdout._transport.close()  # type: ignore[attr-defined] # the only way to close one pipe
+        process.stdin.close()
+        assert await process.wait() == 0
+    assert digest_of(CONTENT) in (await towline("ls", "--json")).out
+
+
+# ------------------------------------------------------------------------------------------------------- wrong usage
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["upload"], "Missing argument"),
+        (["upload", "-"], "needs --name"),
+        (["upload", "-", "x", "--name", "y"], "- stands alone"),
+        (["upload", "x", "y", "--name", "z"], "it names one file"),
+        (["upload", ".", "--name", "z"], ". is a folder"),
+        (["upload", "x", "--name", "y", "--prefix", "z"], "leave --prefix out"),
+        (["upload", "x", "--if-exists", "ask"], "ask"),
+        (["upload", "x", "--digest", "md5"], "md5"),
+        (["upload", "x", "--give-up-after", "-1"], "-1"),
+        (["download", "x", "-o", "-"], "not to stdout"),
+        (["ls", "--server", "files.example.org"], "a server is written like http://127.0.0.1:8000"),
+        (["downlaod", "x"], "download"),
+        (["--nothing"], "No such option"),
+    ],
+)
+async def test_wrong_usage_ends_with_2_and_says_what_is_wrong(
+    towline: Towline, arguments: list[str], sentence: str
+) -> None:
+    ended = await towline(*arguments, code=2)
+    assert sentence in re.sub(r"[│\s]+", " ", ended.err)
+    assert ended.out == ""
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+async def test_every_command_explains_itself_with_examples(towline: Towline, command: str) -> None:
+    ended = await towline(command, "--help")
+    assert "Examples:" in ended.out
+    assert f"towline {command} " in ended.out
+    assert "--server" in ended.out
+    assert "--json" in ended.out
+
+
+async def test_help_names_every_command_and_exit_code(towline: Towline) -> None:
+    ended = await towline("--help")
+    for command in COMMANDS:
+        assert f" {command} " in ended.out
+    for code in ("0 done", "1 refused", "2 wrong usage", "75 gave up", "130 Ctrl-C"):
+        assert code in ended.out
+
+
+async def test_version_is_printed(towline: Towline) -> None:
+    assert (await towline("--version")).out.startswith("towline")
+
+
+async def test_a_server_that_is_not_there_is_said_to_be_away(towline: Towline, link: Link) -> None:
+    link.refusing = True
+    for command in (["ls"], ["echo", "hello"], ["uploads"]):
+        ended = await towline(*command, code=1)
+        assert "the server cannot be reached" in ended.err
+        assert "--server or TOWLINE_SERVER" in ended.err
+
+
+# ------------------------------------------------------------------------------------------------ commands of others
+
+
+@contextmanager
+def installed(folder: Path, **sources: str) -> Iterator[str]:
+    """A package with a command for each source, as if it were installed in `folder`."""
+    info = folder / "other-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: other\nVersion: 1.0\n")
+    lines = [f"{name} = other_{name}:command" for name in sources]
+    (info / "entry_points.txt").write_text("\n".join(["[towline.commands]", *lines, ""]))
+    for name, source in sources.items():
+        (folder / f"other_{name}.py").write_text(source)
+    yield str(folder)
+
+
+WORKING = '''
+import typer
+
+def command(times: int = typer.Option(1, help="How often.")) -> None:
+    """Say hello."""
+    print("hello " * times)
+'''
+
+
+async def test_commands_of_other_packages_are_loaded_when_they_are_asked_for(towline: Towline, tmp_path: Path) -> None:
+    with installed(tmp_path / "site", greet=WORKING, broken="import nothing_of_that_name", echo=WORKING) as site:
+        towline.environment["PYTHONPATH"] += os.pathsep + site
+        assert (await towline("greet", "--times", "2")).out == "hello hello \n"
+        shown = await towline("--help")
+        assert "Say hello." in shown.out
+        assert "broken" in shown.out
+        ended = await towline("broken", "--whatever", "x", code=1)
+        assert "the command broken does not work here: ModuleNotFoundError" in ended.err
+        assert (await towline("echo", "ours")).out == "Echo: ours\n"
+
+
+async def test_a_name_that_the_output_cannot_encode_is_written_as_escapes(towline: Towline, server: str) -> None:
+    async with client.connect(server) as connection:
+        await connection.upload(b"", name="кот")
+    towline.environment["PYTHONIOENCODING"] = "ascii"
+    assert r"\u043a\u043e\u0442" in (await towline("ls")).out

@@ -1,0 +1,97 @@
+import re
+from pathlib import Path
+
+import pytest
+
+from transfer.settings import Settings, WrongSetting, load_settings
+
+
+@pytest.fixture(autouse=True)
+def _a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_without_anything_it_listens_where_only_this_machine_gets() -> None:
+    settings = load_settings()
+    assert (settings.host, settings.port, settings.insecure) == ("127.0.0.1", 8000, False)
+    assert settings.data == Path("towline-data")
+    assert settings.is_loopback
+
+
+def test_flags_count_more_than_variables_and_variables_more_than_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("towline.toml").write_text('port = 1\nhost = "::1"\nwindow = 3')
+    monkeypatch.setenv("TOWLINE_PORT", "4")
+    monkeypatch.setenv("TOWLINE_HOST", "127.0.0.2")
+    settings = load_settings(port=5)
+    assert (settings.port, settings.host, settings.window) == (5, "127.0.0.2", 3)
+
+
+def test_every_setting_has_a_description() -> None:
+    assert all(field.description for field in Settings.model_fields.values())
+
+
+@pytest.mark.parametrize("text", ["http://localhost:3000,https://Files.example.org:443", '["http://localhost:3000"]'])
+def test_origins_are_separated_by_commas_in_a_variable(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOWLINE_ALLOWED_ORIGINS", text)
+    if text.startswith("["):
+        with pytest.raises(WrongSetting, match="an origin is written like"):
+            load_settings()
+    else:
+        assert load_settings().allowed_origins == ("http://localhost:3000", "https://files.example.org")
+
+
+def test_origins_are_a_list_in_the_file() -> None:
+    Path("towline.toml").write_text('allowed_origins = ["http://localhost:3000"]')
+    assert load_settings().allowed_origins == ("http://localhost:3000",)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("port = 70000", "port = 70000 in towline.toml: input should be less than or equal to 65535"),
+        ("prot = 80", "prot = 80 in towline.toml: there is no such setting; did you mean port?"),
+        ("[server]\nport = 80", "server = {'port': 80} in towline.toml: there is no such setting"),
+        ('window = "much"', "window = 'much' in towline.toml: input should be a valid integer"),
+        ('allowed_origins = ["null"]', "allowed_origins = 'null' in towline.toml: an origin is written like"),
+        ("port = ", "towline.toml is not TOML: "),
+        ("\xff", "towline.toml is not TOML: "),
+    ],
+)
+def test_a_wrong_file_is_told_with_key_value_and_source(text: str, sentence: str) -> None:
+    Path("towline.toml").write_text(text, "latin-1")
+    with pytest.raises(WrongSetting, match=f"^{re.escape(sentence)}") as refused:
+        load_settings()
+    assert "\n" not in str(refused.value)
+
+
+def test_a_wrong_variable_is_told_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("towline.toml").write_text("port = 80")
+    monkeypatch.setenv("TOWLINE_PORT", "eighty")
+    with pytest.raises(WrongSetting, match=r"^port = 'eighty' from TOWLINE_PORT: input should be a valid integer"):
+        load_settings()
+
+
+def test_a_wrong_flag_is_told_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOWLINE_PORT", "80")
+    with pytest.raises(WrongSetting, match=r"^port = -1 from --port: input should be greater than or equal to 0"):
+        load_settings(port=-1)
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [
+        ("127.0.0.1", True),
+        ("127.9.9.9", True),
+        ("::1", True),
+        ("[::1]", True),
+        ("localhost", True),
+        ("Localhost", True),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("192.0.2.1", False),
+        ("files.example.org", False),
+        ("localhost.example.org", False),
+    ],
+)
+def test_which_addresses_only_this_machine_reaches(host: str, loopback: bool) -> None:
+    assert load_settings(host=host).is_loopback is loopback
