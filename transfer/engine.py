@@ -195,6 +195,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self._closed_by_application |= message["type"] != "websocket.send" and message["type"] != "websocket.accept"
         await super().send(message)
         if self.close_sent:
+            self.handshake_complete = True  # also by a refusal that was sent whole: uvicorn would complain otherwise
             self._farewell.begin()
 
     # ------------------------------------------------------------------------------------------- endings, keepalive

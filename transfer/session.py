@@ -98,7 +98,7 @@ class Session:
             budget=budget,
             connection=self,
             owner=ANONYMOUS,
-            max_file_bytes=settings.max_file_bytes or limits.MAX_STREAM_SIZE,
+            max_file_bytes=settings.max_file_bytes or limits.MAX_SIZE,
             freed=self._freed,
         )
         self._order: asyncio.Queue[Turn] = asyncio.Queue(limits.MAX_UNANSWERED)
@@ -305,7 +305,8 @@ class Session:
 
 
 def _is_of(operation: Operation | None, upload_id: str) -> bool:
-    return isinstance(operation, UploadOperation) and operation.upload_id == upload_id and operation.open
+    """Whether `eof` with this id ends the open operation, and is not one of its own: after a range it is."""
+    return isinstance(operation, UploadOperation) and operation.is_whole(upload_id) and operation.open
 
 
 def _printable(text: str) -> str:

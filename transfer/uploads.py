@@ -20,8 +20,8 @@ from transfer.entries import file_entry
 from transfer.inbox import Cancel, Ending, Eof, Failure, Inbox, Left
 from transfer.protocol import limits
 from transfer.protocol.digest import ALGORITHMS, Digest
-from transfer.protocol.errors import BadMessage, DigestRequired, SizeMismatch, TooLarge, TransferError
-from transfer.protocol.leaves import Buffer
+from transfer.protocol.errors import BadMessage, DigestMismatch, DigestRequired, SizeMismatch, TooLarge, TransferError
+from transfer.protocol.leaves import MAX_LEAVES, Buffer
 from transfer.protocol.messages import (
     AckMessage,
     CancelledMessage,
@@ -175,6 +175,10 @@ class SmallUpload(Operation):
             self._inbox.release(size)
 
     async def _publish(self, request: UploadRequest, content: bytes, digest: Digest) -> None:
+        if digest.algorithm != request.digest_algorithm:
+            raise DigestMismatch(
+                f"the digest is {digest.algorithm}, the header said {request.digest_algorithm}", expected=str(digest)
+            )
         if len(content) != request.size:
             raise SizeMismatch(
                 f"eof after {len(content)} of {request.size} bytes", expected=request.size, received=len(content)
@@ -188,9 +192,16 @@ class UploadOperation(Operation):
     def __init__(self, shared: Shared, message: UploadHeader | EofMessage, reply: Reply) -> None:
         early = isinstance(message, UploadHeader) and message.offset == 0
         size = message.size if isinstance(message, UploadHeader) else None
-        super().__init__(shared, Receiver(size=size, early=early, max_size=shared.max_file_bytes), reply)
+        state = State.FINISHING if isinstance(message, EofMessage) else State.OPENING
+        max_size = shared.max_file_bytes if size is not None else min(shared.max_file_bytes, limits.MAX_STREAM_SIZE)
+        super().__init__(shared, Receiver(size=size, early=early, max_size=max_size, state=state), reply)
         self._message = message
         self.upload_id: str | None = message.upload_id
+
+    def is_whole(self, upload_id: str) -> bool:
+        """Whether this operation is of the whole of that upload."""
+        ranged = isinstance(self._message, UploadHeader) and self._message.range is not None
+        return self.upload_id == upload_id and not ranged
 
     async def run(self) -> None:
         """Raises TransferError, StorageError."""
@@ -206,7 +217,7 @@ class UploadOperation(Operation):
             if published is not None:
                 self._complete(published)
                 return True
-        existing = await self._stored_already(header)
+        existing = None if header.range is not None else await self._stored_already(header)
         if existing is None:
             return False
         if header.upload_id is not None:
@@ -254,6 +265,7 @@ class UploadOperation(Operation):
     async def _serve(self, writer: Writer, header: UploadHeader) -> None:
         self.upload_id = writer.upload_id
         writer.on_damage = self._damaged
+        self._limit_leaves(writer)
         span = _checked_range(header, writer)
         if span is not None and header.rewrite:
             await writer.forget(span)
@@ -265,6 +277,17 @@ class UploadOperation(Operation):
         self._reply(self._ready(writer, offset, window))
         ending = await self._receive(writer, span, window)
         await self._end(writer, span, ending)
+
+    def _limit_leaves(self, writer: Writer) -> None:
+        """An upload keeps its leaf size when its size changes, and `ready` has to hold all of its leaves."""
+        limit = writer.leaf_size * MAX_LEAVES
+        if writer.size is not None and writer.size > limit:
+            raise TooLarge(
+                f"this upload began smaller and cannot grow beyond {limit} bytes: begin anew with resume false",
+                size=writer.size,
+                limit=limit,
+            )
+        self.receiver.max_size = min(self.receiver.max_size, limit)
 
     def _ready(self, writer: Writer, offset: int, window: int) -> ReadyMessage:
         durable, existing = writer.durable, writer.existing
@@ -290,7 +313,7 @@ class UploadOperation(Operation):
         try:
             while True:
                 if span is not None and writer.durable.covers(*span):
-                    return Left()
+                    return self._inbox.ending or Left()
                 offset, pieces = self._inbox.take(WRITE_BYTES)
                 if pieces:
                     await self._write(writer, offset, pieces)

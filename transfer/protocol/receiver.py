@@ -88,13 +88,20 @@ class Receiver:
     """One operation. `size` is None for a stream; `early` for `"offset":0`; methods raise BadMessage, SizeMismatch
     or TooLarge and change nothing: the caller then calls `failed`, and what still comes is discarded."""
 
-    def __init__(self, *, size: int | None = None, early: bool = False, max_size: int = limits.MAX_STREAM_SIZE) -> None:
-        self.state = State.OPENING
+    def __init__(
+        self,
+        *,
+        size: int | None = None,
+        early: bool = False,
+        max_size: int = limits.MAX_STREAM_SIZE,
+        state: State = State.OPENING,
+    ) -> None:
+        self.state = state
         self._early = early
         self._position = 0
         self._size = size
         self._end: int | None = size
-        self._max_size = max_size
+        self.max_size = max_size
         self._there = RangeSet()
 
     def _take(self, given: Input) -> None:
@@ -120,8 +127,8 @@ class Receiver:
         start, end = self._position, self._position + length
         if self._end is not None and end > self._end:
             raise SizeMismatch(f"more bytes than announced: {end} of {self._end}", expected=self._end, received=end)
-        if end > self._max_size:
-            raise TooLarge(f"the upload reaches {end} bytes, the limit is {self._max_size}", limit=self._max_size)
+        if end > self.max_size:
+            raise TooLarge(f"the upload reaches {end} bytes, the limit is {self.max_size}", limit=self.max_size)
         self._position = end
         pieces = [Piece(hole.start, hole.start - start, hole.end - start) for hole in self._there.holes(end, start)]
         self._there = self._there.add(start, end)
