@@ -100,6 +100,7 @@ async def test_a_frozen_connection_is_taken_over_by_the_same_command(tmp_path: P
         link.freeze()
         await client.upload(url, path, on_event=second)
         assert await stored(url, "large.bin") == path.read_bytes()
+        link.cut()
         stuck.cancel()
         with pytest.raises(asyncio.CancelledError):
             await stuck
