@@ -1,33 +1,30 @@
-"""The `towline` command: what can be typed, and what comes of it.
-
-Commands of other packages come from the entry point group `towline.commands`, and are loaded only when they are asked
-for; one that does not load is said to be broken and does not keep the others from working.
-"""
+"""The `towline` command: what can be typed, and what comes of it."""
 
 import asyncio
 import sys
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import aclosing
-from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
+from importlib.metadata import PackageNotFoundError, version
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
 import typer
 
-from client.connection import Connection, Item, connect
+from client.connection import connect
 from client.display import Display, choose_display, silence
 from client.errors import CannotConnect, ClientError
+from client.extensions import add_commands_of_others
 from client.http import UnfinishedUpload, base_url
 from client.outcome import Exit, outcome_of
-from client.progress import Complete, Failed
 from client.retry import GIVE_UP_AFTER
 from client.selection import Selection, select
 from client.stdin import DescriptorReader
+from client.upload_command import UploadCommand
 from client.wording import printable, size_words
 from transfer.protocol.errors import Exists, TransferError
 from transfer.protocol.messages import FileEntry, IfExists
 
-COMMANDS: Final = "towline.commands"
 DEFAULT_SERVER: Final = "http://127.0.0.1:8000"
 
 app = typer.Typer(
@@ -41,8 +38,9 @@ app = typer.Typer(
 def main() -> None:
     """Run the command line. Names that an output cannot encode are written as escapes."""
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    add_commands_of_others(sys.argv[1:])
+        if isinstance(stream, TextIOWrapper):  # there is none when it was closed
+            stream.reconfigure(errors="backslashreplace")
+    add_commands_of_others(app, sys.argv[1:])
     app(prog_name="towline")
 
 
@@ -145,15 +143,19 @@ def upload(
       tar c src | towline upload - --name src.tar     what a program writes
     """
     _check_sources(paths, name, prefix)
-    options = UploadOptions(if_exists, digest)
 
-    async def work(display: Display) -> Exit:
+    async def send(display: Display, selection: Selection) -> Exit:
         async with connect(server, give_up_after=give_up_after) as connection:
-            if paths == ["-"]:
-                assert name is not None
-                return await _upload_stdin(connection, display, name, options)
-            selection = await asyncio.to_thread(select, map(Path, paths), name=name, prefix=prefix)
-            return await _upload_selection(connection, display, selection, options, one_file=len(paths) == 1)
+            command = UploadCommand(connection, display, if_exists, digest)
+            if paths == ["-"] and name is not None:
+                return await command.one(DescriptorReader(sys.stdin.fileno()), name)
+            if len(paths) == len(selection.items) == 1 and not selection.skipped:
+                return await command.one(selection.items[0].path, selection.items[0].name)
+            return await command.selection(selection)
+
+    def work(display: Display) -> Coroutine[None, None, Exit]:
+        # Looking into folders may take its time, and is over at once on Ctrl-C as long as no loop runs.
+        return send(display, select([Path(path) for path in paths if path != "-"], name=name, prefix=prefix))
 
     run(choose_display(as_json=as_json, quiet=quiet), work)
 
@@ -368,17 +370,6 @@ async def _each(
     return code
 
 
-# ----------------------------------------------------------------------------------------------------------- uploads
-
-
-class UploadOptions:
-    """What the command line says of every upload."""
-
-    def __init__(self, if_exists: IfExists, digest_algorithm: str) -> None:
-        self.if_exists = if_exists
-        self.digest_algorithm = digest_algorithm
-
-
 def _check_sources(paths: Sequence[str], name: str | None, prefix: str) -> None:
     """Raises BadParameter for what does not go together."""
     if name is not None and prefix:
@@ -391,68 +382,6 @@ def _check_sources(paths: Sequence[str], name: str | None, prefix: str) -> None:
         raise typer.BadParameter("it names one file: use --prefix for several", param_hint="--name")
     if name is not None and Path(paths[0]).is_dir():
         raise typer.BadParameter(f"it names one file, {paths[0]} is a folder: use --prefix", param_hint="--name")
-
-
-async def _upload_stdin(connection: Connection, display: Display, name: str, options: UploadOptions) -> Exit:
-    await connection.upload(
-        DescriptorReader(sys.stdin.fileno()),
-        name=name,
-        if_exists=options.if_exists,
-        digest_algorithm=options.digest_algorithm,
-        on_event=display.show,
-    )
-    return Exit.DONE
-
-
-async def _upload_selection(
-    connection: Connection, display: Display, selection: Selection, options: UploadOptions, *, one_file: bool
-) -> Exit:
-    code = _tell_skipped(display, selection)
-    if one_file and len(selection.items) == 1:
-        await _upload_one(connection, display, selection.items[0], options)
-    elif selection.items:
-        display.expect(len(selection.items), selection.size)
-        code = max(code, await _upload_many(connection, display, selection.items, options))
-    return code
-
-
-def _tell_skipped(display: Display, selection: Selection) -> Exit:
-    code = Exit.DONE
-    for skipped in selection.skipped:
-        if skipped.failed:
-            display.error(outcome_of(ClientError(skipped.reason)), str(skipped.path))
-            code = Exit.FAILED
-        else:
-            facts = {"path": str(skipped.path), "reason": skipped.reason}
-            display.notice("skipped", f"{skipped.path}: skipped: {skipped.reason}", facts)
-    return code
-
-
-async def _upload_one(connection: Connection, display: Display, item: Item, options: UploadOptions) -> None:
-    await connection.upload(
-        item.path,
-        name=item.name,
-        if_exists=options.if_exists,
-        digest_algorithm=options.digest_algorithm,
-        on_event=display.show,
-    )
-
-
-async def _upload_many(connection: Connection, display: Display, items: Sequence[Item], options: UploadOptions) -> Exit:
-    uploading = connection.upload_many(
-        items, if_exists=options.if_exists, digest_algorithm=options.digest_algorithm, on_event=display.show
-    )
-    async with aclosing(uploading) as arriving:  # type: ignore[type-var]
-        results = [result async for result in arriving]
-    done = [result for result in results if isinstance(result, Complete)]
-    failed = [result for result in results if isinstance(result, Failed)]
-    unchanged, sent_bytes = sum(file.unchanged for file in done), sum(file.sent_bytes for file in done)
-    display.notice(
-        "summary",
-        f"{len(done)} files done, {unchanged} of them unchanged; {len(failed)} failed; {size_words(sent_bytes)} sent",
-        {"complete": len(done), "unchanged": unchanged, "failed": len(failed), "sent_bytes": sent_bytes},
-    )
-    return max((outcome_of(failure.error).exit for failure in failed), default=Exit.DONE)
 
 
 # ------------------------------------------------------------------------------------------------------------- lines
@@ -468,34 +397,6 @@ def _upload_line(unfinished: UnfinishedUpload) -> str:
     expires = f"expires {unfinished.expires.astimezone():%Y-%m-%d %H:%M}" if unfinished.expires else "does not expire"
     safe = f"{size_words(unfinished.offset)} of {size}"
     return f"{printable(unfinished.upload_id)}  {safe:>24}  {expires}  {printable(str(unfinished.name))}"
-
-
-# ------------------------------------------------------------------------------------------------ commands of others
-
-
-def add_commands_of_others(arguments: Sequence[str]) -> None:
-    """Add what these arguments ask for from the entry points: one command, or all of them for a help text."""
-    own = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
-    if arguments and arguments[0] in own:
-        return
-    known = {entry.name: entry for entry in entry_points(group=COMMANDS) if entry.name not in own}
-    wanted = [known[arguments[0]]] if arguments and arguments[0] in known else list(known.values())
-    for entry in wanted:
-        _add(entry)
-
-
-def _add(entry: EntryPoint) -> None:
-    try:
-        app.command(entry.name)(entry.load())
-    except Exception as error:  # noqa: BLE001 - the import of another package fails in its own way
-        reason = f"the command {entry.name} does not work here: {type(error).__name__}: {error}"
-        settings = {"ignore_unknown_options": True, "allow_extra_args": True}
-        app.command(entry.name, help=printable(reason), context_settings=settings)(lambda: _broken(reason))
-
-
-def _broken(reason: str) -> None:
-    print(f"towline: {printable(reason)}", file=sys.stderr)
-    raise typer.Exit(Exit.FAILED)
 
 
 if __name__ == "__main__":

@@ -134,7 +134,8 @@ class Uploader:
             self._fingerprint = Fingerprint(self._fingerprint.algorithm, ready.leaf_size)
         else:
             self._compare(0)
-        self._listener(Ready(name=self._name, upload_id=ready.upload_id, offset=ready.offset, size=ready.size))
+        if self._sender.phase is Phase.SENDING:  # and not on the way to where a stream was cut
+            self._listener(Ready(name=self._name, upload_id=ready.upload_id, offset=ready.offset, size=ready.size))
 
     async def _step(self, wire: Wire) -> None:
         if self._failure is not None:

@@ -1,6 +1,7 @@
 """One WebSocket to a server: messages out, messages in. The only module that imports websockets."""
 
 import logging
+import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit, urlunsplit
@@ -103,6 +104,6 @@ def _reason(failed: Exception) -> str:
         return f"it answered HTTP {status}" + (": is this a Towline server?" if status == 404 else "")
     if isinstance(failed, TimeoutError):
         return "no answer in time"
-    if isinstance(failed, OSError) and failed.strerror:
-        return failed.strerror.lower()
+    if isinstance(failed, OSError) and failed.errno is not None and failed.errno > 0:
+        return os.strerror(failed.errno).lower()
     return str(failed)

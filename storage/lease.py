@@ -32,7 +32,10 @@ class Hold:
             if self.fenced:  # superseded before it began
                 raise Fenced
             async with asyncio.timeout(None) as self._scope:
-                yield
+                try:
+                    yield
+                finally:
+                    self._scope = None  # a timeout that is ending cannot be fired
             if self.fenced:  # the body went on in spite of it
                 raise Fenced
         except TimeoutError:

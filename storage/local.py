@@ -144,7 +144,7 @@ class LocalStore:
 
     @asynccontextmanager
     async def begin(self, request: UploadRequest) -> AsyncIterator[Writer]:
-        upload_id, object_id, lease = secrets.token_urlsafe(18), new_object_id(), secrets.token_urlsafe(18)
+        upload_id, object_id, lease = secrets.token_hex(16), new_object_id(), secrets.token_hex(16)
         self._space.reserve(upload_id, request.size or 0)
         hold = Hold()
         try:
@@ -402,7 +402,7 @@ def _take_lease(
         raise Fenced
     wanted = request or rows.request_of(row)
     existing = _check_name(connection, wanted)
-    taken = {"epoch": row.epoch + 1, "lease": lease or secrets.token_urlsafe(18)}
+    taken = {"epoch": row.epoch + 1, "lease": lease or secrets.token_hex(16)}
     rows.update_upload(connection, upload_id, row.epoch, taken)
     return wanted, existing
 

@@ -217,8 +217,8 @@ class MemoryStore:
         check_early(request.name, request.size, request.if_exists, self._look_up)
         now = self.clock()
         upload = _Upload(
-            upload_id=secrets.token_urlsafe(18),
-            lease=secrets.token_urlsafe(18),
+            upload_id=secrets.token_hex(16),
+            lease=secrets.token_hex(16),
             request=request,
             leaf_size=leaf_size_for(request.size),
             created=now,
@@ -238,7 +238,7 @@ class MemoryStore:
         wanted = upload.request if request is None else replace(request, owner=owner)
         check_early(wanted.name, wanted.size, wanted.if_exists, self._look_up)  # before anybody is disturbed
         if lease is None:
-            upload.lease = secrets.token_urlsafe(18)
+            upload.lease = secrets.token_hex(16)
         async with self._writing(upload, wanted) as writer:
             yield writer
 

@@ -1,0 +1,42 @@
+"""Commands of other packages, from the entry point group `towline.commands`: plain functions, annotated for typer.
+
+They are loaded only when they are asked for. One that does not load is said to be broken, and does not keep the others
+from working.
+"""
+
+import sys
+from collections.abc import Sequence
+from importlib.metadata import EntryPoint, entry_points
+from typing import Final
+
+import typer
+
+from client.outcome import Exit
+from client.wording import printable
+
+GROUP: Final = "towline.commands"
+
+
+def add_commands_of_others(app: typer.Typer, arguments: Sequence[str]) -> None:
+    """Add what these arguments ask for from the entry points: one command, or all of them for a help text."""
+    own = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
+    if arguments and arguments[0] in own:
+        return
+    known = {entry.name: entry for entry in entry_points(group=GROUP) if entry.name not in own}
+    wanted = [known[arguments[0]]] if arguments and arguments[0] in known else list(known.values())
+    for entry in wanted:
+        _add(app, entry)
+
+
+def _add(app: typer.Typer, entry: EntryPoint) -> None:
+    try:
+        app.command(entry.name)(entry.load())
+    except Exception as error:  # noqa: BLE001 - the import of another package fails in its own way
+        reason = f"the command {entry.name} does not work here: {type(error).__name__}: {error}"
+        settings = {"ignore_unknown_options": True, "allow_extra_args": True}
+        app.command(entry.name, help=printable(reason), context_settings=settings)(lambda: _broken(reason))
+
+
+def _broken(reason: str) -> None:
+    print(f"towline: {printable(reason)}", file=sys.stderr)
+    raise typer.Exit(Exit.FAILED)

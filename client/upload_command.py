@@ -1,0 +1,69 @@
+"""What `towline upload` does with what was selected."""
+
+from collections.abc import Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from client.connection import Connection, Item
+from client.display import Display
+from client.errors import ClientError
+from client.outcome import Exit, outcome_of
+from client.progress import Complete, Failed
+from client.selection import Selection
+from client.source import UploadSource
+from client.wording import size_words
+from transfer.protocol.messages import IfExists
+
+
+@dataclass(frozen=True, slots=True)
+class UploadCommand:
+    """What the command line says of every upload, and where they go."""
+
+    connection: Connection
+    display: Display
+    if_exists: IfExists
+    digest_algorithm: str
+
+    async def one(self, source: UploadSource, name: str) -> Exit:
+        """Upload one source. Raises what `Connection.upload` raises."""
+        await self.connection.upload(
+            source,
+            name=name,
+            if_exists=self.if_exists,
+            digest_algorithm=self.digest_algorithm,
+            on_event=self.display.show,
+        )
+        return Exit.DONE
+
+    async def selection(self, selection: Selection) -> Exit:
+        """Upload all that was selected; what was skipped, refused or failed does not keep the others from it."""
+        code = self._tell_skipped(selection)
+        if selection.items:
+            self.display.expect(len(selection.items), selection.size)
+            code = max(code, await self._many(selection.items))
+        return code
+
+    def _tell_skipped(self, selection: Selection) -> Exit:
+        code = Exit.DONE
+        for skipped in selection.skipped:
+            if skipped.failed:
+                self.display.error(outcome_of(ClientError(skipped.reason)), str(skipped.path))
+                code = Exit.FAILED
+            else:
+                facts = {"path": str(skipped.path), "reason": skipped.reason}
+                self.display.notice("skipped", f"{skipped.path}: skipped: {skipped.reason}", facts)
+        return code
+
+    async def _many(self, items: Sequence[Item]) -> Exit:
+        uploading = self.connection.upload_many(
+            items, if_exists=self.if_exists, digest_algorithm=self.digest_algorithm, on_event=self.display.show
+        )
+        async with aclosing(uploading) as arriving:  # type: ignore[type-var]
+            results = [result async for result in arriving]
+        done = [result for result in results if isinstance(result, Complete)]
+        failed = [result for result in results if isinstance(result, Failed)]
+        unchanged, sent_bytes = sum(file.unchanged for file in done), sum(file.sent_bytes for file in done)
+        sentence = f"{len(done)} files done, {unchanged} of them unchanged; {len(failed)} failed"
+        facts = {"complete": len(done), "unchanged": unchanged, "failed": len(failed), "sent_bytes": sent_bytes}
+        self.display.notice("summary", f"{sentence}; {size_words(sent_bytes)} sent", facts)
+        return max((outcome_of(failure.error).exit for failure in failed), default=Exit.DONE)
