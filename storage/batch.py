@@ -42,7 +42,7 @@ class SmallFiles:
     def __init__(self, workplace: Workplace, objects: Objects) -> None:
         self._workplace = workplace
         self._objects = objects
-        self._queue: asyncio.Queue[_SmallFile] = asyncio.Queue()
+        self._queue: asyncio.Queue[_SmallFile | None] = asyncio.Queue()
 
     async def put(self, request: UploadRequest, content: Buffer, digest: Digest) -> Published:
         """Cancelling does not undo it: the file may be published or not. Raises what `Store.put` does."""
@@ -50,12 +50,19 @@ class SmallFiles:
         self._queue.put_nowait(_SmallFile(request=request, content=content, digest=digest, answer=answer))
         return await answer
 
+    def stop(self) -> None:
+        """Let `work` end after what is queued."""
+        self._queue.put_nowait(None)
+
     async def work(self) -> None:
-        while True:
-            batch = [await self._queue.get()]
-            with suppress(asyncio.QueueEmpty):
-                while len(batch) < MAX_BATCH:
-                    batch.append(self._queue.get_nowait())
+        while (first := await self._queue.get()) is not None:
+            batch = [first]
+            while len(batch) < MAX_BATCH and not self._queue.empty():
+                following = self._queue.get_nowait()
+                if following is None:
+                    self.stop()
+                    break
+                batch.append(following)
             try:
                 await self._publish(batch)
             except OSError as failed:

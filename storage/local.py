@@ -121,8 +121,8 @@ class LocalStore:
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        self._worker.cancel()
-        await asyncio.wait([self._worker])
+        self._small_files.stop()
+        await self._worker
         await self._catalog.write(lambda connection: recovery.note_alive(connection, self._clock()))
         await self._stack.aclose()
 
@@ -349,7 +349,7 @@ class LocalStore:
         try:
             yield LocalContent(file, descriptor, self._disk)
         finally:
-            os.close(descriptor)
+            await asyncio.shield(self._disk.call(os.close, descriptor))  # of a deleted file it frees the blocks
 
     async def list_files(self, query: FileQuery) -> FilePage:
         return await self._catalog.read(lambda connection: rows.list_files(connection, query))

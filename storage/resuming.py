@@ -15,26 +15,38 @@ logger = logging.getLogger("towline.storage")
 
 
 def examine(descriptor: int, state: ObjectState, leaf_size: int, size: int | None) -> tuple[ObjectState, LeafHasher]:
-    """What is there of the last leaf, read from the disk itself and checked, and cut to `size`."""
-    durable, leaves, tail = state.durable, dict(state.leaves), state.tail
+    """The last leaf that is kept is read from the disk itself and checked; everything is cut to `size`. Returns what
+    is there, and a hasher that stands at its end."""
+    durable = state.durable
     furthest = durable.furthest if size is None else min(durable.furthest, size)
-    start = furthest - furthest % leaf_size
+    start = max(0, furthest - 1) // leaf_size * leaf_size
     end = min(durable.furthest, start + leaf_size)
-    os.posix_fadvise(descriptor, start, leaf_size, os.POSIX_FADV_DONTNEED)
-    hasher = LeafHasher(leaf_size, start)
-    recorded = leaves.get(start // leaf_size) if end == start + leaf_size else tail.checksum
-    if start < furthest and durable.covers(start, end):
-        cut, found = b"", LeafHasher(leaf_size, start)
+    kept = LeafHasher(leaf_size, start)
+    if durable.covers(start, end):
+        os.posix_fadvise(descriptor, start, leaf_size, os.POSIX_FADV_DONTNEED)
+        found, full = LeafHasher(leaf_size, start), b""
         for piece in read_range(descriptor, start, end):
-            list(hasher.update(piece[: max(0, furthest - hasher.position)]))
-            cut = next((checksum for _, checksum in found.update(piece)), cut)
-        known = recorded is not None and (end == start + leaf_size or tail.length == end - start)
-        if known and (cut or found.tail.checksum) != recorded:
+            for _ in kept.update(piece[: max(0, furthest - kept.position)]):
+                pass
+            full = next((checksum for _, checksum in found.update(piece)), full)
+        if _recorded(state, start, end, leaf_size) not in (None, full or found.tail.checksum):
             logger.error("the last leaf, at %d, is not as recorded", start)
-            durable, hasher = durable.remove(start, end), LeafHasher(leaf_size, start)
+            durable, kept = durable.remove(start, end), LeafHasher(leaf_size, start)
     durable = durable.intersection(RangeSet.of((0, furthest)))
-    leaves = {index: checksum for index, checksum in leaves.items() if (index + 1) * leaf_size <= furthest}
-    return ObjectState(durable, leaves, hasher.tail), hasher
+    leaves = {
+        index: checksum
+        for index, checksum in state.leaves.items()
+        if durable.covers(index * leaf_size, (index + 1) * leaf_size)
+    }
+    return ObjectState(durable, leaves, kept.tail), kept
+
+
+def _recorded(state: ObjectState, start: int, end: int, leaf_size: int) -> bytes | None:
+    """The checksum of `[start, end)`, a full leaf or the tail; None where none was recorded, as for a tail that did
+    not come in order."""
+    if end == start + leaf_size:
+        return state.leaves.get(start // leaf_size)
+    return state.tail.checksum if state.tail.length == end - start else None
 
 
 def cut_and_seal(descriptor: int, state: ObjectState) -> None:

@@ -6,49 +6,18 @@ loopback a name that is none of the machine's own, because it was re-bound to it
 browsers send no `Origin`.
 """
 
-import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from transfer.origins import Origin, origin_of, parse_origin
 from transfer.problems import problem_response
 
 LOOPBACK_HOSTS: Final = frozenset(["localhost", "127.0.0.1", "[::1]"])
 SAFE_METHODS: Final = frozenset(["GET", "HEAD", "OPTIONS"])
-DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 WEB_SCHEMES: Final = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
-
-_AUTHORITY = re.compile(r"(?P<host>[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::(?P<port>[0-9]{1,5}))?")
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Scheme, host and port (RFC 6454); two spellings of one origin are equal."""
-
-    scheme: str
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        port = "" if self.port == DEFAULT_PORTS[self.scheme] else f":{self.port}"
-        return f"{self.scheme}://{self.host}{port}"
-
-
-def parse_origin(text: str) -> Origin | None:
-    """The origin that is written as `scheme://host[:port]`; None for anything else, `null` included."""
-    scheme, separator, authority = text.lower().partition("://")
-    if not separator or scheme not in DEFAULT_PORTS:
-        return None
-    return _origin(scheme, authority)
-
-
-def _origin(scheme: str, authority: str) -> Origin | None:
-    """The origin of a lower-case scheme and what a `Host` header says."""
-    match = _AUTHORITY.fullmatch(authority.lower())
-    return Origin(scheme, match["host"], int(match["port"] or DEFAULT_PORTS[scheme])) if match is not None else None
 
 
 class HostGuard:
@@ -65,7 +34,7 @@ class HostGuard:
             return
         headers = Headers(scope=scope)
         hosts, origins = headers.getlist("host"), headers.getlist("origin")
-        own = _origin(WEB_SCHEMES[scope["scheme"]], hosts[0]) if len(hosts) == 1 else None
+        own = origin_of(WEB_SCHEMES[scope["scheme"]], hosts[0]) if len(hosts) == 1 else None
         app = self._app
         if self._loopback and (own is None or own.host not in LOOPBACK_HOSTS):
             app = problem_response(421, "forbidden", "the Host header names another server than this one")

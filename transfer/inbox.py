@@ -44,6 +44,8 @@ class Inbox:
     def __init__(self, freed: Callable[[int], None]) -> None:
         self._freed = freed
         self._pieces: deque[tuple[int, Buffer]] = deque()
+        self.size = 0
+        """Bytes that wait to be taken."""
         self._closed = False
         self._something = asyncio.Event()
         self.ending: Ending | None = None
@@ -54,6 +56,7 @@ class Inbox:
             self._freed(len(content))
             return
         self._pieces.append((offset, content))
+        self.size += len(content)
         self._something.set()
 
     def end(self, ending: Ending) -> None:
@@ -86,6 +89,7 @@ class Inbox:
             _, content = self._pieces.popleft()
             taken.append(content)
             end += len(content)
+        self.size -= end - offset
         return offset, taken
 
     def release(self, size: int) -> None:
@@ -98,5 +102,6 @@ class Inbox:
     def close(self) -> None:
         """Drop what is left; what still comes is dropped too."""
         self._closed = True
-        self._freed(sum(len(content) for _, content in self._pieces))
+        self._freed(self.size)
+        self.size = 0
         self._pieces.clear()

@@ -80,6 +80,7 @@ class Sessions:
         offered = websocket.scope["subprotocols"]
         if offered and limits.PROTOCOL not in offered:
             text = f"this server speaks {limits.PROTOCOL}, not {', '.join(offered)}\n"
+            logger.info("refused subprotocol: %s", _printable(text.rstrip()))
             await websocket.send_denial_response(Response(text, 400, media_type="text/plain"))
             return
         await websocket.accept(subprotocol=limits.PROTOCOL if offered else None)
@@ -144,10 +145,10 @@ class Session:
                 if isinstance(content, bytes):
                     self._take_chunk(content)
                     await self._wait_for_room()
-                else:
-                    await self._take_message(parse_client_message(content), group)
+                elif (message := await self._parsed(content)) is not None:
+                    await self._take_message(message, group)
             except TransferError as error:
-                await self._refuse(error)
+                await self._refuse(error, begins=isinstance(content, bytes))
         for turn in self._turns:
             if turn.operation is not None:
                 turn.operation.gone()
@@ -182,7 +183,10 @@ class Session:
             raise
 
     async def _wait_for_room(self) -> None:
-        while self._held >= self._shared.budget.granted(self):
+        """Until the client has less in flight than its window. The small file that is just arriving is not counted:
+        its end has to be read before it can be written."""
+        current = self._current.operation if self._current is not None else None
+        while self._held - (current.arriving_bytes if current is not None else 0) >= self._shared.budget.granted(self):
             self._room.clear()
             await self._room.wait()
 
@@ -224,21 +228,34 @@ class Session:
         """A header came: leave the operation that may still be open, and queue for the replies."""
         if self._current is not None and self._current.operation is not None:
             self._current.operation.leave()
-        turn = Turn(ref)
+        self._current = turn = Turn(ref)
+        return await self._queued(turn)
+
+    async def _queued(self, turn: Turn) -> Turn:
         self._turns.append(turn)
-        self._current = turn
         await self._order.put(turn)
         return turn
 
-    async def _refuse(self, error: TransferError) -> None:
-        """A frame was refused. Of an operation that is open it is the end; else it is an operation of its own."""
-        current = self._current.operation if self._current is not None else None
-        if current is not None and current.open and error.ref is None:
-            current.fail(error)
+    async def _parsed(self, text: str) -> ClientMessage | None:
+        try:
+            return parse_client_message(text)
+        except TransferError as error:
+            await self._refuse(error, begins=True)
+            return None
+
+    async def _refuse(self, error: TransferError, *, begins: bool) -> None:
+        """A frame was refused. Of an operation that is open it is the end. Else it is answered, and where others may
+        follow it (it could have been a header, or is of a content) it `begins` an operation whose frames are
+        dropped."""
+        current = self._current
+        operation = current.operation if current is not None else None
+        if operation is not None and operation.open and error.ref is None:
+            operation.fail(error)
             return
-        turn = await self._next_turn(error.ref)
-        turn.operation = Refused(self._shared)
-        self._fail(turn, turn.operation, error)
+        turn = await self._next_turn(error.ref) if begins else await self._queued(Turn(None))
+        refused = Refused(self._shared)
+        turn.operation = refused if begins else None
+        self._fail(turn, refused, error)
         turn.end()
         self._turns.remove(turn)
 

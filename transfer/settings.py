@@ -20,7 +20,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from transfer.hosts import parse_origin
+from transfer.origins import parse_origin
 from transfer.protocol import limits
 
 FILE: Final = "towline.toml"

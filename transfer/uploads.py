@@ -107,6 +107,11 @@ class Operation:
         self._inbox.close()
 
     @property
+    def arriving_bytes(self) -> int:
+        """What is held of a file that nothing can be done with before all of it is here."""
+        return 0
+
+    @property
     def open(self) -> bool:
         """Whether frames of it may still come."""
         return self.receiver.state in (State.OPENING, State.RECEIVING)
@@ -151,6 +156,10 @@ class SmallUpload(Operation):
     def __init__(self, shared: Shared, header: UploadHeader, reply: Reply) -> None:
         super().__init__(shared, Receiver(size=header.size, early=True), reply)
         self._header = header
+
+    @property
+    def arriving_bytes(self) -> int:
+        return self._inbox.size if self.open else 0
 
     async def run(self) -> None:
         """Raises TransferError, StorageError."""

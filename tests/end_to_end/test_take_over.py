@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -77,11 +77,9 @@ async def test_what_the_old_holder_sends_after_the_newcomers_ready_is_not_writte
     async with socket(url) as old, socket(url) as newcomer:
         await ask(old, **HEADER)
         ready = await ask(newcomer, **HEADER)
-        try:
+        with suppress(ConnectionClosed):
             for _ in range(3):
                 await old.send(bytes(MIB))
-        except ConnectionClosed:
-            pass
         assert (await finish(newcomer, ready["offset"]))["file"]["digest"] == sha256(DATA)
 
 
@@ -121,13 +119,11 @@ async def test_a_frozen_holder_does_not_stop_the_newcomer(url: str) -> None:
 async def test_twenty_contenders_and_one_digest(url: str) -> None:
     async def contend() -> bool:
         async with socket(url) as websocket:
-            try:
+            with suppress(ConnectionClosed):
                 ready = await ask(websocket, **HEADER, if_exists="replace")
-                if ready["type"] != "ready":
-                    return False
-                return (await finish(websocket, ready["offset"]))["type"] == "complete"
-            except ConnectionClosed:
-                return False
+                if ready["type"] == "ready":
+                    return bool((await finish(websocket, ready["offset"]))["type"] == "complete")
+        return False
 
     outcomes = await asyncio.gather(*(contend() for _ in range(20)))
     assert any(outcomes)

@@ -82,6 +82,11 @@ def opened(url: str) -> connect:
     return connect(url.replace("http:", "ws:"), proxy=None, compression=None, max_size=None)
 
 
+def patience() -> asyncio.Timeout:
+    """What is to happen happens well within this."""
+    return asyncio.timeout(10)
+
+
 class Peer:
     """A client that reads only when it is told to."""
 
@@ -193,20 +198,22 @@ async def test_a_dead_peer_with_a_full_buffer_is_reset_when_the_application_is_d
         await all_gone(server)
 
 
-async def test_a_peer_that_says_goodbye_and_reads_nothing_is_reset() -> None:
-    async with serving(echo) as (url, server), Peer(url) as peer:
-        await peer.upgrade()
-        await peer.send_frame(Opcode.BINARY, bytes(8 * MIB))
-        await peer.send_frame(Opcode.CLOSE, Close(1000, "").serialize())
-        assert await peer.was_reset()
-        await all_gone(server)
+@pytest.mark.parametrize(
+    "last_words", [Frame(Opcode.CLOSE, Close(1000, "").serialize()).serialize(mask=True), b"\xff\xff"]
+)
+async def test_a_dead_peer_is_reset_though_the_application_still_sends(last_words: bytes) -> None:
+    stuck = asyncio.Event()
 
+    async def endpoint(websocket: WebSocket) -> None:
+        await websocket.accept()
+        await websocket.send_bytes(bytes(16 * MIB))
+        stuck.set()
+        await websocket.send_bytes(b"more")
 
-async def test_a_peer_that_breaks_the_protocol_and_reads_nothing_is_reset() -> None:
-    async with serving(echo) as (url, server), Peer(url) as peer:
+    async with serving(endpoint) as (url, server), Peer(url) as peer:
         await peer.upgrade()
-        await peer.send_frame(Opcode.BINARY, bytes(8 * MIB))
-        await peer.send(b"\xff\xff")
+        await stuck.wait()
+        await peer.send(last_words)
         assert await peer.was_reset()
         await all_gone(server)
 
@@ -325,6 +332,18 @@ async def test_clients_that_are_sending_read_1012_when_the_server_stops() -> Non
             await sending
 
 
+async def test_a_client_is_heard_out_after_1012_so_that_it_reads_that_and_not_a_reset() -> None:
+    async with serving(echo) as (url, server), Peer(url) as peer, patience():
+        await peer.upgrade()
+        server.stop()
+        close = Frame(Opcode.CLOSE, Close(1012, "").serialize())
+        assert await peer.read(close.serialize(mask=False)) == close.serialize(mask=False)
+        for _ in range(16):
+            await peer.send_frame(Opcode.BINARY, bytes(MIB))
+        await peer.send(close.serialize(mask=True))
+        assert await peer.read() == b""
+
+
 async def test_what_never_ends_is_cut_off_and_then_cancelled(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -364,7 +383,8 @@ async def test_an_application_that_sends_after_the_engine_has_closed_hears_that_
 
     async def endpoint(websocket: WebSocket) -> None:
         await websocket.accept()
-        await websocket.send_bytes(bytes(4 * MIB))
+        websocket.scope["extensions"][TRANSPORT].set_write_buffer_limits(32 * MIB)  # so that no send waits
+        await websocket.send_bytes(bytes(16 * MIB))
         while (message := await websocket.receive())["type"] == "websocket.receive":
             pass
         try:
@@ -372,7 +392,7 @@ async def test_an_application_that_sends_after_the_engine_has_closed_hears_that_
         except WebSocketDisconnect:
             outcome.set_result(message["code"])
 
-    async with serving(endpoint) as (url, _), Peer(url) as peer:
+    async with serving(endpoint) as (url, _), Peer(url) as peer, patience():
         await peer.upgrade()
         await peer.send(b"\xff\xff")
         assert await outcome == 1002
@@ -401,7 +421,7 @@ async def test_a_client_is_not_given_up_while_we_are_the_ones_who_do_not_read() 
 
 
 async def test_a_client_that_answers_no_ping_is_given_up() -> None:
-    async with serving(echo, ping_interval=0.05, ping_timeout=0.1) as (url, server), Peer(url) as peer:
+    async with serving(echo, ping_interval=0.05, ping_timeout=0.1) as (url, server), Peer(url) as peer, patience():
         await peer.upgrade()
         assert (await peer.read()).endswith(
             Frame(Opcode.CLOSE, Close(1011, "keepalive ping timeout").serialize()).serialize(mask=False)
@@ -410,9 +430,9 @@ async def test_a_client_that_answers_no_ping_is_given_up() -> None:
 
 
 async def test_a_client_that_reads_nothing_is_given_up_though_we_do_not_read_either() -> None:
-    async with serving(echo, ping_interval=0.05, ping_timeout=0.1) as (url, server), Peer(url) as peer:
+    async with serving(echo, ping_interval=0.05, ping_timeout=0.1) as (url, server), Peer(url) as peer, patience():
         await peer.upgrade()
-        for _ in range(2):
+        for _ in range(3):  # one is on its way back, one waits for its turn, one keeps us from reading on
             await peer.send_frame(Opcode.BINARY, bytes(8 * MIB))
         assert await peer.was_reset()
         await all_gone(server)
@@ -444,7 +464,7 @@ async def test_a_client_that_reads_nothing_is_given_up_though_we_do_not_read_eit
     ],
 )
 async def test_what_is_no_handshake_is_answered_and_not_left_hanging(request_bytes: bytes) -> None:
-    async with serving(echo) as (url, _), Peer(url) as peer, asyncio.timeout(5):
+    async with serving(echo) as (url, _), Peer(url) as peer, patience():
         await peer.send(request_bytes)
         assert (await peer.read(b"\r\n")).split()[1][:1] in (b"4", b"5")
 

@@ -9,7 +9,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.http11 import Response
 
 from tests.server import http_client, running
-from transfer.hosts import parse_origin
+from transfer.origins import parse_origin
 from transfer.settings import Settings
 
 OTHER_PAGE = "https://page.example.org"

@@ -175,6 +175,13 @@ async def test_help_teaches_with_examples(tmp_path: Path) -> None:
         assert part in output
 
 
+async def test_other_commands_do_not_wait_for_the_framework_to_load(tmp_path: Path) -> None:
+    code = "import sys, transfer.cli; print({'fastapi', 'uvicorn', 'sqlalchemy'} & set(sys.modules))"
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", code, stdout=PIPE, cwd=CHECKOUT)
+    output, _ = await process.communicate()
+    assert output == b"set()\n"
+
+
 async def test_a_store_that_refuses_ends_the_start(tmp_path: Path) -> None:
     async with LocalStore(tmp_path / "data"):
         with pytest.raises(StoreRefused):

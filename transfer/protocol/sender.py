@@ -4,20 +4,26 @@
     ---------   ---------------------------------------------------------------------------------------------
     HEADER      `connected` asks for a header: of the whole upload, or of one range that is to be sent (again)
     OPENING     ready → SENDING; complete, error
-    SENDING     bytes within the window; ack, missing, verifying, error; all sent → HEADER (a range) or eof
-    FINISHING   eof was sent; ack, missing, verifying; complete, or an error that says what to repair
-    REPAIRING   holes, or leaves to compare: ranges → HEADER, OPENING; then eof
-    CANCELLING  the upload is dropped, to send everything anew; cancelled → HEADER
-    OVER        complete, cancelled or an error for good
+    SENDING     bytes within the window; ack, missing, verifying, error; holes at once and rewrites when all was sent
+                → OPENING (a range), and after them OPENING (the rest) or eof
+    FINISHING   eof was sent; ack, missing, verifying; complete, or an error: bytes are missing → HEADER, the digests
+                differ → REPAIRING
+    REPAIRING   leaves to compare; those that differ → OPENING (a range), then eof; none → CANCELLING
+    CANCELLING  the upload is dropped, to send everything anew, and dropped again after a break; cancelled → HEADER
+    OVER        complete, or an error
 
-    message     OPENING   SENDING   FINISHING
-    ---------   -------   -------   ---------
-    ready       x
-    ack                   x         x
-    missing               x         x
-    verifying             x         x
-    complete    x                   x
-    error       x         x         x
+    message     HEADER   OPENING   SENDING   FINISHING   REPAIRING   CANCELLING
+    ---------   ------   -------   -------   ---------   ---------   ----------
+    ready                x                                           ignored
+    ack         late     late      x         x                       ignored
+    missing     late     late      x         x                       ignored
+    verifying                      x         x
+    complete             x                   x
+    cancelled                                                        x
+    error       x        x         x         x           x           x
+
+*Late* is what the operation before still had to say. An error may come at any time: a server that shuts down waits
+for no header.
 
 It reads no source and holds no bytes: `next` says which bytes to send, `sent` that they were. Holes are ranges that
 the server does not have, rewrites ranges that it has and that differ from the source; both are sent as ranges.
@@ -29,7 +35,7 @@ from typing import Final
 
 from transfer.protocol import limits
 from transfer.protocol.digest import Digest
-from transfer.protocol.errors import BadMessage, DigestMismatch, SizeMismatch, TransferError
+from transfer.protocol.errors import BadMessage, DigestMismatch, NotFound, SizeMismatch, TransferError
 from transfer.protocol.messages import (
     AckMessage,
     CancelledMessage,
@@ -57,14 +63,16 @@ class Phase(Enum):
     OVER = auto()
 
 
+_LATE: Final = (AckMessage, MissingMessage)
+"""What may still come of the operation before, until the next one is answered."""
 ALLOWED: Final[dict[Phase, tuple[type[ServerMessage], ...]]] = {
-    Phase.OPENING: (ReadyMessage, CompleteMessage, ErrorMessage),
+    Phase.HEADER: (*_LATE, ErrorMessage),
+    Phase.OPENING: (*_LATE, ReadyMessage, CompleteMessage, ErrorMessage),
     Phase.SENDING: (AckMessage, MissingMessage, VerifyingMessage, ErrorMessage),
     Phase.FINISHING: (AckMessage, MissingMessage, VerifyingMessage, CompleteMessage, ErrorMessage),
-    Phase.CANCELLING: (ReadyMessage, AckMessage, CancelledMessage, ErrorMessage),
+    Phase.REPAIRING: (ErrorMessage,),
+    Phase.CANCELLING: (*_LATE, ReadyMessage, CancelledMessage, ErrorMessage),
 }
-_BETWEEN: Final = (AckMessage, MissingMessage)
-"""What may still come of the operation before, after the next header was sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +123,7 @@ class Sender:
         self._rewriting = False
         self._holes = RangeSet()
         self._rewrites = RangeSet()
-        self._whole_sent = False
+        self._whole_sent = self._after_ranges = False
         self._digest: Digest | None = None
         self._mismatch: tuple[bytes, ...] | None = None
         self._cut: int | None = None
@@ -136,8 +144,11 @@ class Sender:
 
     def connected(self) -> None:
         """A new connection is there: it begins with a header of the whole upload."""
-        self._dropping = []
-        self.phase, self._range, self._whole_sent, self._mismatch = Phase.HEADER, None, False, None
+        self._range, self._whole_sent, self._mismatch = None, False, None
+        if self.phase is Phase.CANCELLING:
+            self._drop()
+        else:
+            self.phase = Phase.HEADER
 
     def sent(self, size: int) -> None:
         """`size` of the bytes of the last `SendBytes` were sent."""
@@ -166,40 +177,39 @@ class Sender:
         """Nothing differs leaf by leaf, and yet the digest does: send everything anew, once. Raises DigestMismatch."""
         if self._started_over:
             raise DigestMismatch("the server's digest differs again after everything was sent anew")
-        self._started_over, self.phase, self._mismatch = True, Phase.CANCELLING, None
+        self._started_over, self._mismatch = True, None
+        self._drop()
+
+    def _drop(self) -> None:
+        self.phase = Phase.CANCELLING
         self._dropping = [SendMessage(self.header), SendMessage(CancelMessage())]
 
     def _cancelled(self) -> None:
-        self.ready, self._digest = None, None
+        self.ready, self._digest, self.phase = None, None, Phase.HEADER
         self.header = self.header.model_copy(update={"upload_id": None, "lease": None, "resume": False})
         self._holes = self._rewrites = RangeSet()
         self.connected()
 
     def received(self, message: ServerMessage) -> None:
         """The server said this. Raises TransferError when it ends the upload, or makes no sense here."""
-        allowed = ALLOWED.get(self.phase, ())
-        if self.phase is Phase.OPENING and isinstance(message, _BETWEEN):
-            if isinstance(message, MissingMessage):
-                self._missing(message)
-            return
-        if not isinstance(message, allowed):
+        if not isinstance(message, ALLOWED.get(self.phase, ())):
             raise BadMessage(f"the server said {message.type!r} while the upload was {self.phase.name.lower()}")
-        if self.phase is Phase.CANCELLING:
-            if isinstance(message, CancelledMessage | ErrorMessage):
-                self._cancelled()
-            return
         match message:
+            case ErrorMessage():
+                self._failed(message.error)
+            case CancelledMessage():
+                self._cancelled()
+            case _ if self.phase is Phase.CANCELLING:
+                return
             case ReadyMessage():
                 self._opened(message)
-            case AckMessage():
+            case AckMessage() if self.phase not in (Phase.HEADER, Phase.OPENING):
                 self.acked = max(self.acked, message.offset)
                 self._window = message.window or self._window
             case MissingMessage():
                 self._missing(message)
             case CompleteMessage():
                 self.complete, self.phase = message, Phase.OVER
-            case ErrorMessage():
-                self._failed(message.error)
 
     def _missing(self, message: MissingMessage) -> None:
         self._holes = self._holes.union(RangeSet.of(*message.ranges))
@@ -209,10 +219,11 @@ class Sender:
             update={"upload_id": ready.upload_id, "lease": ready.lease, "digest": None}
         )
         self.position = self.acked = ready.offset
-        self._window, self._chunk = ready.window, ready.chunk_size
+        self._window, self._chunk = ready.window, min(ready.chunk_size, limits.MAX_MESSAGE_BYTES)
         self.phase = Phase.SENDING
         if self._range is not None:
             self._end = self._range.end
+            self._holes = self._holes.remove(*self._range)
             if self._rewriting:
                 self._rewrites = self._rewrites.remove(*self._range)
             return
@@ -224,12 +235,17 @@ class Sender:
             self._cut, self.phase = None, Phase.HEADER
 
     def _failed(self, error: TransferError) -> None:
+        if self.phase is Phase.CANCELLING:
+            if not isinstance(error, NotFound):
+                raise error  # still to be dropped, if there is a next connection
+            self._cancelled()  # it was before a break, and `cancelled` was lost
+            return
         if self.phase is Phase.FINISHING and isinstance(error, DigestMismatch):
             self._mismatch = tuple(decode_leaves(str(error.facts.get("leaves", ""))))
             self.phase = Phase.REPAIRING
             return
-        if self.phase is Phase.FINISHING and isinstance(error, SizeMismatch) and self._holes:
-            self.phase = Phase.REPAIRING  # the disk changed what it had: the holes are sent again
+        if self.phase is Phase.FINISHING and isinstance(error, SizeMismatch) and (self._holes or self._after_ranges):
+            self._whole_sent, self.phase = False, Phase.HEADER  # the disk changed what it had: `ready` says what
             return
         self.phase = Phase.OVER
         raise error
@@ -256,23 +272,19 @@ class Sender:
         return SendMessage(self.header.model_copy(update={"size": size}))
 
     def _send(self) -> Action:
-        if self._range is None and self._holes and not self._whole_sent and self._holes_known_at_ready():
-            return self._open_range(self._holes.ranges[0], rewrite=False)
+        if self._holes and self._range is None:
+            return self._repair()  # the next header leaves this operation; what was sent of it is kept
+        if self._range is not None and self._holes.intersection(RangeSet.of(self._range)):
+            self._holes = self._holes.union(RangeSet.of(self._range).remove(0, self.position))  # left half-way
+            return self._repair()
         if self._end is None or self.position < self._end:
             return self._send_bytes()
         if self._range is not None:
-            if self.acked < self._range.end:
-                return Wait()
-            self._holes = self._holes.remove(*self._range)
-            return self._repair()
-        if (self._holes or self._rewrites) and self.acked < self.position:
-            return Wait()  # a header now would leave the operation
+            return Wait() if self.acked < self._range.end else self._repair()
+        if self._rewrites and self.acked < self.position:
+            return Wait()
         self._whole_sent = True
-        return self._repair() if self._holes or self._rewrites else self._finish(plain=True)
-
-    def _holes_known_at_ready(self) -> bool:
-        """Whether `ready` named holes: they are filled first, then the whole upload is opened again at its end."""
-        return self.ready is not None and bool(self.ready.missing) and self.position == self.ready.offset
+        return self._repair() if self._rewrites else self._finish(plain=True)
 
     def _send_bytes(self) -> Action:
         in_flight = self.position - self.acked
@@ -296,7 +308,7 @@ class Sender:
     def _finish(self, *, plain: bool) -> Action:
         if self._digest is None:
             return Wait()
-        self.phase, self._range = Phase.FINISHING, None
+        self.phase, self._range, self._after_ranges = Phase.FINISHING, None, not plain
         if plain:
             return SendMessage(EofMessage(digest=self._digest))
         header = self.header

@@ -17,7 +17,7 @@ CELLS = [(state, given) for state in State for given in COLUMNS]
 def documented() -> dict[tuple[State, Input], str]:
     """The table of the docstring."""
     rows = [line.split() for line in (receiver.__doc__ or "").splitlines()]
-    cells = {}
+    cells: dict[tuple[State, Input], str] = {}
     for state in State:
         (row,) = (row for row in rows if row[:1] == [state.name])
         columns = " ".join(row[1:]).replace("if early", "early").split()
