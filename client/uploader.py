@@ -18,7 +18,6 @@ from transfer.protocol.errors import DigestMismatch, Exists, TransferError
 from transfer.protocol.leaves import differing
 from transfer.protocol.messages import (
     AckMessage,
-    CancelMessage,
     MissingMessage,
     ReadyMessage,
     ServerMessage,
@@ -140,7 +139,7 @@ class Uploader:
     async def _step(self, wire: Wire) -> None:
         if self._failure is not None:
             raise self._failure
-        if await self._answered_by_comparing(wire):
+        if await self._answered_by_comparing():
             return
         self._furthest = max(self._furthest, self._sender.position)
         self._hash_in_background()
@@ -172,7 +171,7 @@ class Uploader:
 
     # ------------------------------------------------------------------------------------------------- comparing
 
-    async def _answered_by_comparing(self, wire: Wire) -> bool:
+    async def _answered_by_comparing(self) -> bool:
         """Before anything is sent: what the server has already is compared with the source, where that can spare
         sending. Returns whether it did anything."""
         sender, ready = self._sender, self._sender.ready
@@ -183,10 +182,10 @@ class Uploader:
         if self._compared or ready.existing is None or ready.existing.size != self._source.size:
             return False
         self._compared = True
-        await self._compare_with_existing(wire, ready)
+        await self._compare_with_existing(ready)
         return True
 
-    async def _compare_with_existing(self, wire: Wire, ready: ReadyMessage) -> None:
+    async def _compare_with_existing(self, ready: ReadyMessage) -> None:
         assert ready.existing is not None
         assert self._source.size is not None
         theirs, size = ready.existing.digest, self._source.size
@@ -201,11 +200,10 @@ class Uploader:
         if fingerprint.digest == theirs:
             self._sender.ask_with(theirs)
         elif self._sender.header.if_exists == "error":
-            if ready.offset == 0:
-                await wire.send(CancelMessage())
-            raise Exists(
-                f"the name {self._name!r} is taken by other content", size=ready.existing.size, digest=str(theirs)
-            )
+            taken = Exists(f"the name {self._name!r} is taken by other content", size=size, digest=str(theirs))
+            if ready.offset:
+                raise taken  # what is durable may still be wanted, with another if_exists
+            self._sender.abandon(taken)
 
     async def _align_stream(self, ready: ReadyMessage) -> bool:
         """A stream that is piped in again is read from its beginning and sent from the first leaf that differs."""

@@ -128,6 +128,7 @@ class Sender:
         self._mismatch: tuple[bytes, ...] | None = None
         self._cut: int | None = None
         self._started_over = False
+        self._verdict: TransferError | None = None
         self._dropping: list[SendMessage] = []
 
     @property
@@ -180,11 +181,19 @@ class Sender:
         self._started_over, self._mismatch = True, None
         self._drop()
 
+    def abandon(self, error: TransferError) -> None:
+        """Drop the upload; once the server says that it is, `received` raises `error`."""
+        self._verdict = error
+        self._drop()
+
     def _drop(self) -> None:
         self.phase = Phase.CANCELLING
         self._dropping = [SendMessage(self.header), SendMessage(CancelMessage())]
 
     def _cancelled(self) -> None:
+        if self._verdict is not None:
+            self.phase = Phase.OVER
+            raise self._verdict
         self.ready, self._digest, self.phase = None, None, Phase.HEADER
         self.header = self.header.model_copy(update={"upload_id": None, "lease": None, "resume": False})
         self._holes = self._rewrites = RangeSet()
