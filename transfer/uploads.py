@@ -35,7 +35,7 @@ from transfer.protocol.messages import (
     VerifyingMessage,
     encode_leaves,
 )
-from transfer.protocol.ranges import Range
+from transfer.protocol.ranges import Range, RangeSet
 from transfer.protocol.receiver import DurablePoints, Receiver, State, acknowledged
 from transfer.refusals import refusal
 
@@ -335,7 +335,7 @@ class UploadOperation(Operation):
                 if syncing is None and (points.wait(time.monotonic()) == 0 or (all_here and not pieces)):
                     points.begun()
                     syncing = asyncio.create_task(writer.sync())
-                    syncing.add_done_callback(lambda _: self._inbox.wake())
+                    syncing.add_done_callback(self._synced)
                 if self._inbox.empty:
                     if self._inbox.ending is not None:
                         return self._inbox.ending
@@ -343,8 +343,11 @@ class UploadOperation(Operation):
         finally:
             if syncing is not None:
                 await asyncio.wait([syncing])
-                if not syncing.cancelled():
-                    syncing.exception()  # the one that ended the loop is what the client hears
+
+    def _synced(self, syncing: "asyncio.Task[RangeSet]") -> None:
+        if not syncing.cancelled():
+            syncing.exception()  # seen: where the pump has ended already, what ended it is what the client hears
+        self._inbox.wake()
 
     async def _write(self, writer: Writer, offset: int, pieces: list[Buffer]) -> None:
         try:

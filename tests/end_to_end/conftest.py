@@ -22,7 +22,7 @@ from tests.server import http_client, running
 from transfer.app import create_app
 from transfer.settings import Settings
 
-PATIENCE = 5.0
+PATIENCE = 60.0
 """Seconds after which a test that waits has failed; nothing is measured with it."""
 Json = dict[str, Any]
 Frame = Json | str | bytes
@@ -260,7 +260,8 @@ async def service(tmp_path: Path, overrides: Json) -> AsyncIterator[Service]:
     logging.getLogger().addHandler(log)
     towline.setLevel(logging.INFO)
     try:
-        settings = Settings.model_validate({"data": tmp_path / "data", "min_free_bytes": 0} | overrides)
+        defaults = {"data": tmp_path / "data", "min_free_bytes": 0, "take_over_seconds": PATIENCE}
+        settings = Settings.model_validate(defaults | overrides)
         app = create_app(settings)
         async with running(settings, app) as url:
             service = Service(url, settings.data, log, app.state.store)

@@ -38,8 +38,7 @@ def is_waiting(task: "asyncio.Task[None]") -> bool:
 async def started(inbox: Inbox, seconds: float | None = None) -> "asyncio.Task[None]":
     """Somebody who waits, and has begun to."""
     task = asyncio.create_task(inbox.wait(seconds))
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
+    await asyncio.wait([task], timeout=0)
     return task
 
 
