@@ -8,7 +8,7 @@ import asyncio
 import fcntl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from storage.errors import Fenced, StillWriting
 
@@ -22,7 +22,7 @@ class Hold:
     def __init__(self) -> None:
         self.fenced = False
         self._scope: asyncio.Timeout | None = None
-        self._running: set[asyncio.Future[object]] = set()
+        self._running: set[asyncio.Future[Any]] = set()
         self._gone = asyncio.Event()
 
     @asynccontextmanager
@@ -54,9 +54,14 @@ class Hold:
         if self.fenced:
             raise Fenced
         future: asyncio.Future[T] = asyncio.ensure_future(call())
-        self._running.add(future)  # type: ignore[arg-type]
-        future.add_done_callback(self._running.discard)
+        self._running.add(future)
+        future.add_done_callback(self._returned)
         return await asyncio.shield(future)
+
+    def _returned(self, future: "asyncio.Future[Any]") -> None:
+        self._running.discard(future)
+        if not future.cancelled():
+            future.exception()  # seen: whoever asked may have been cancelled
 
     async def fence(self, seconds: float) -> None:
         """End the hold; returns when nothing of it runs any more. Raises StillWriting after `seconds`: the disk has

@@ -17,7 +17,7 @@ from sqlalchemy.engine import Connection
 from storage import rows
 from storage.catalog import Catalog, completed
 from storage.disk import Disk, translated
-from storage.errors import Incomplete, NameTaken, StorageError, TooLong, WriteFailed, WrongDigest
+from storage.errors import Incomplete, StorageError, TooLong, WriteFailed, WrongDigest
 from storage.lease import Hold
 from storage.objects import OPEN_MODE, PUBLISHED_MODE, read_range, write_all
 from storage.space import STREAM_STEP, Space
@@ -296,8 +296,7 @@ class LocalWriter:
         if actual != digest:
             whole = join_leaves(self._leaves, self._tail, size, self.leaf_size, whole=True)
             raise WrongDigest(digest, actual, whole)
-        await self._on_disk(self._seal_now)
-        return await self._publish(size, digest)
+        return await self._hold.run(lambda: self._publish(size, digest))
 
     def _check_whole(self, size: int) -> None:
         if holes := self._received.holes(size):
@@ -314,6 +313,7 @@ class LocalWriter:
         os.fsync(self._descriptor)
 
     async def _publish(self, size: int, digest: Digest) -> Published:
+        """Whoever is let in next finds it published, or open as it was: cancelling waits for the one or the other."""
         now = self._workplace.clock()
 
         def work(connection: Connection) -> tuple[Published, list[str]]:
@@ -325,14 +325,18 @@ class LocalWriter:
             return published, rows.disposable(connection)
 
         try:
+            await self._on_disk(self._seal_now)
             published, disposable = await self._workplace.catalog.write(work)
-        except NameTaken:
-            await self._on_disk(os.fchmod, self._descriptor, OPEN_MODE)
+        except StorageError:
+            await self._workplace.disk.call(os.fchmod, self._descriptor, OPEN_MODE)
             raise
         self._end(disposable)
         return published
 
     async def cancel(self) -> None:
+        await self._hold.run(self._drop)
+
+    async def _drop(self) -> None:
         def work(connection: Connection) -> list[str]:
             rows.remove_upload(connection, self.upload_id, self._epoch)
             rows.dispose(connection, [self._object_id])

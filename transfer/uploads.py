@@ -35,7 +35,7 @@ from transfer.protocol.messages import (
     VerifyingMessage,
     encode_leaves,
 )
-from transfer.protocol.ranges import Range, RangeSet
+from transfer.protocol.ranges import Range
 from transfer.protocol.receiver import DurablePoints, Receiver, State, acknowledged
 from transfer.refusals import refusal
 
@@ -335,7 +335,8 @@ class UploadOperation(Operation):
                 if syncing is None and (points.wait(time.monotonic()) == 0 or (all_here and not pieces)):
                     points.begun()
                     syncing = asyncio.create_task(writer.sync())
-                    syncing.add_done_callback(self._synced)
+                    syncing.add_done_callback(_seen)
+                    syncing.add_done_callback(lambda _: self._inbox.wake())
                 if self._inbox.empty:
                     if self._inbox.ending is not None:
                         return self._inbox.ending
@@ -343,11 +344,6 @@ class UploadOperation(Operation):
         finally:
             if syncing is not None:
                 await asyncio.wait([syncing])
-
-    def _synced(self, syncing: "asyncio.Task[RangeSet]") -> None:
-        if not syncing.cancelled():
-            syncing.exception()  # seen: where the pump has ended already, what ended it is what the client hears
-        self._inbox.wake()
 
     async def _write(self, writer: Writer, offset: int, pieces: list[Buffer]) -> None:
         try:
@@ -387,6 +383,7 @@ class UploadOperation(Operation):
     async def _finish(self, writer: Writer, digest: Digest) -> None:
         """Say how far hashing is each second, then how it ended."""
         finishing = asyncio.create_task(writer.finish(digest))
+        finishing.add_done_callback(_seen)
         try:
             while not (await asyncio.wait([finishing], timeout=limits.VERIFYING_SECONDS))[0]:
                 self._reply(VerifyingMessage(offset=writer.hashed_offset))
@@ -400,6 +397,12 @@ class UploadOperation(Operation):
             if not finishing.done():
                 finishing.cancel()
                 await asyncio.wait([finishing])
+
+
+def _seen(task: "asyncio.Task[object]") -> None:
+    """Where the operation has ended before the task, what ended it is what the client hears."""
+    if not task.cancelled():
+        task.exception()
 
 
 def _checked_range(header: UploadHeader, writer: Writer) -> Range | None:

@@ -549,6 +549,20 @@ def test_an_upload_that_is_being_dropped_is_dropped_on_the_next_connection_too()
     expect_a_new_upload(sender)
 
 
+@pytest.mark.parametrize("answer", [CancelledMessage(), error(NotFound)])
+def test_an_upload_that_is_abandoned_is_dropped_before_its_error_is_raised(answer: ServerMessage) -> None:
+    sender, why = opened(), Exists("the name is taken")
+    sender.abandon(why)
+    expect_cancel(sender)
+    sender.received(ready())
+    sender.connected()
+    expect_cancel(sender)
+    with pytest.raises(Exists) as raised:
+        sender.received(answer)
+    assert raised.value is why
+    assert sender.phase is Phase.OVER
+
+
 def test_who_was_superseded_while_dropping_an_upload_does_not_begin_another() -> None:
     with pytest.raises(Superseded):
         cancelling().received(error(Superseded))
