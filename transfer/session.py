@@ -301,7 +301,9 @@ class Session:
         try:
             async with asyncio.timeout(None if close is None else limits.FAREWELL_SECONDS):
                 await self._websocket.send_text(message.to_json())
-        except (TimeoutError, WebSocketDisconnect, WebSocketDisconnected):
+        except WebSocketDisconnected:  # closed already, perhaps by ourselves: the peer may still be reading that
+            return False
+        except (TimeoutError, WebSocketDisconnect):
             self._abort()
             return False
         if close is None:

@@ -59,6 +59,8 @@ class Shared:
 class Operation:
     """What small and other uploads have in common: a receiver, an inbox, and frames that come."""
 
+    without_digest = "eof without a digest: the upload is kept, send eof again with one"
+
     def __init__(self, shared: Shared, receiver: Receiver, reply: Reply) -> None:
         self.receiver = receiver
         self._shared = shared
@@ -80,8 +82,8 @@ class Operation:
         discarding = self.receiver.state is State.DISCARDING
         self.receiver.eof()
         if not discarding:
-            missing = DigestRequired("eof without a digest: the upload is kept, send eof again with one")
-            self._inbox.end(Failure(missing) if message.digest is None else Eof(message.digest))
+            missing = Failure(DigestRequired(self.without_digest))
+            self._inbox.end(missing if message.digest is None else Eof(message.digest))
 
     def cancel(self) -> None:
         self.receiver.cancel()
@@ -152,6 +154,8 @@ def is_small(header: UploadHeader) -> bool:
 
 class SmallUpload(Operation):
     """A small file whose bytes follow its header at once."""
+
+    without_digest = "eof without a digest: nothing is kept of a small file, send it again with one"
 
     def __init__(self, shared: Shared, header: UploadHeader, reply: Reply) -> None:
         super().__init__(shared, Receiver(size=header.size, early=True), reply)
@@ -239,7 +243,7 @@ class UploadOperation(Operation):
         assert message.upload_id is not None
         store, owner = self._shared.store, self._shared.owner
         if message.digest is None:
-            raise DigestRequired("eof without a digest: the upload is kept, send eof again with one")
+            raise DigestRequired(self.without_digest)
         published = await store.find_completed(message.upload_id, owner)
         if published is not None:
             self._complete(published)

@@ -484,7 +484,8 @@ async def test_nothing_comes_after_an_eof_of_its_own(service: Service, peer: Pee
 
 
 async def test_eof_without_a_digest_of_a_small_file_is_refused(service: Service, peer: Peer) -> None:
-    await refused_once(service, peer, "digest_required", header("a", 3, offset=0), b"abc", {"type": "eof"})
+    refusal = await refused_once(service, peer, "digest_required", header("a", 3, offset=0), b"abc", {"type": "eof"})
+    assert "nothing is kept" in str(refusal["message"])
     assert await service.unfinished() == []
 
 
