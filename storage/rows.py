@@ -264,6 +264,13 @@ def update_upload(connection: Connection, upload_id: str, epoch: int, values: di
         raise Fenced
 
 
+def note_active(connection: Connection, upload_id: str, epoch: int, now: datetime) -> int:
+    """Returns the furthest durable byte. Raises Fenced."""
+    update_upload(connection, upload_id, epoch, {"active": now})
+    durable = connection.execute(sa.select(uploads.c.durable).where(uploads.c.upload_id == upload_id)).scalar_one()
+    return ranges_of(durable).furthest
+
+
 def remove_upload(connection: Connection, upload_id: str, epoch: int) -> None:
     """Raises Fenced."""
     gone = connection.execute(sa.delete(uploads).where(uploads.c.upload_id == upload_id, uploads.c.epoch == epoch))

@@ -352,10 +352,11 @@ class LocalWriter:
     async def close(self) -> None:
         """Let go of the object: what is not durable is cut off. The hold's writes must have returned."""
         await self._stop_quietly()
+        furthest = None
         if not self._over:
             self._workplace.space.linger(self.upload_id)
-            await self._note_active()
-        await self._workplace.disk.call(self._close_now)
+            furthest = await self._note_active()
+        await self._workplace.disk.call(self._close_now, furthest)
 
     async def _stop_quietly(self) -> None:
         try:
@@ -363,20 +364,22 @@ class LocalWriter:
         except StorageError as error:  # whoever waited for the digest has been told
             logger.info("hashing of object %s ended: %s", self._object_id, error)
 
-    async def _note_active(self) -> None:
-        """A connected upload is not silent: its silence begins now."""
-        values = {"active": self._workplace.clock()}
+    async def _note_active(self) -> int | None:
+        """A connected upload is not silent: its silence begins now. Returns its furthest durable byte by the catalog's
+        word, None where that is not to be had or the upload is somebody else's by now."""
+        now = self._workplace.clock()
         try:
-            await self._workplace.catalog.write(
-                lambda connection: rows.update_upload(connection, self.upload_id, self._epoch, values)
+            return await self._workplace.catalog.write(
+                lambda connection: rows.note_active(connection, self.upload_id, self._epoch, now)
             )
-        except StorageError as refused:  # somebody else's by now, or a catalog that cannot be written
+        except StorageError as refused:  # fenced, or a catalog that cannot be written
             logger.info("upload of object %s ended: %s", self._object_id, refused)
+            return None
 
-    def _close_now(self) -> None:
+    def _close_now(self, furthest: int | None) -> None:
         try:
-            if not self._over and os.fstat(self._descriptor).st_size > self._durable.furthest:
-                os.ftruncate(self._descriptor, self._durable.furthest)
+            if furthest is not None and os.fstat(self._descriptor).st_size > furthest:
+                os.ftruncate(self._descriptor, furthest)
         except OSError as failed:
             logger.error("object %s cannot be cut: %s", self._object_id, failed)
         finally:
