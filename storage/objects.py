@@ -8,7 +8,7 @@ import ctypes
 import errno
 import os
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -72,9 +72,10 @@ class Objects:
         except FileNotFoundError:
             return
 
-    def sync_entry(self, object_id: str) -> None:
-        """Make creating or deleting it durable."""
-        os.fsync(self._shard(object_id))
+    def sync_entries(self, object_ids: Iterable[str]) -> None:
+        """Make creating or deleting these durable."""
+        for shard in {self._shard(object_id) for object_id in object_ids}:
+            os.fsync(shard)
 
     def sync_all(self, object_ids: Sequence[str], descriptors: Sequence[int]) -> None:
         """Make all of these new objects durable, content and entry, with one syncfs(2) where there is one."""
@@ -85,8 +86,7 @@ class Objects:
             return
         for descriptor in descriptors:
             os.fdatasync(descriptor)
-        for shard in {self._shard(object_id) for object_id in object_ids}:
-            os.fsync(shard)
+        self.sync_entries(object_ids)
 
     def scan(self) -> Iterator[ObjectStatus]:
         """Everything that lies there."""

@@ -63,6 +63,7 @@ def mend_objects(objects: Objects, known: Known, quarantine: Path) -> set[str]:
         else:
             logger.warning("object %s has no row: moved to quarantine", status.object_id)
             objects.move_to(status.object_id, quarantine)
+    objects.sync_entries(known.deleting)  # before their rows go
     for object_id in known.published.keys() - seen:
         logger.error("the content %s of a published file is not on the disk", object_id)
     return failed | _absent(known, seen)
@@ -102,8 +103,7 @@ def settle_rows(connection: Connection, known: Known, failed: set[str], now: dat
     not count as silence."""
     for object_id in failed:
         connection.execute(sa.update(uploads).where(uploads.c.object_id == object_id).values(failed=True))
-    for object_id in known.deleting:
-        rows.disposed(connection, [object_id])
+    rows.disposed(connection, known.deleting)
     alive = connection.execute(sa.select(facts.c.value).where(facts.c.key == "alive")).scalar_one_or_none()
     downtime = now - (EPOCH + timedelta(microseconds=int(alive))) if alive is not None else timedelta(0)
     if downtime > timedelta(0):

@@ -125,7 +125,8 @@ def disposable(connection: Connection) -> list[str]:
 
 def disposed(connection: Connection, object_ids: Iterable[str]) -> None:
     """They are unlinked."""
-    connection.execute(sa.delete(deleting).where(deleting.c.object_id.in_(list(object_ids))))
+    if gone := [{"gone": object_id} for object_id in object_ids]:
+        connection.execute(sa.delete(deleting).where(deleting.c.object_id == sa.bindparam("gone")), gone)
 
 
 # ----------------------------------------------------------------------------------------------------- listing
