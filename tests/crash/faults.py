@@ -24,6 +24,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from posixpath import normpath
 from typing import Final, Literal, Self
 
 SOURCE: Final = Path(__file__).with_suffix(".c")
@@ -241,7 +242,7 @@ class Faults:
             int(length),
             int(result),
             int(error),
-            path if kind == Kind.SEND.value else path.removeprefix(str(self._root)),
+            path if kind == Kind.SEND.value else normpath(path.removeprefix(str(self._root)) or "/"),
         )
 
 
