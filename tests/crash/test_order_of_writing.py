@@ -84,7 +84,9 @@ async def test_small_files_are_durable_before_they_are_complete(
     assert not any(call.kind is Kind.FDATASYNC and OBJECTS in call.path for call in calls), "one sync is for all"
 
 
-async def test_nothing_is_unlinked_before_its_row_is_gone(plan: Plan, traced: tuple[Faults, ForkedServer]) -> None:
+async def test_nothing_is_unlinked_before_its_commit_and_every_removal_is_synced(
+    plan: Plan, traced: tuple[Faults, ForkedServer]
+) -> None:
     faults, server = traced
     life = Life(server.url, "unlinked", plan.chance("unlinked").randbytes(SIZE))
     await life.begin()
@@ -99,3 +101,4 @@ async def test_nothing_is_unlinked_before_its_row_is_gone(plan: Plan, traced: tu
     assert len(unlinked) == 2
     for moment, call in zip(asked, unlinked, strict=True):
         assert trace.committed(moment, call.began), f"{call} came before the commit"
+        assert synced_after(trace.good, call.path.rpartition("/")[0], call), f"{call} may be undone"
