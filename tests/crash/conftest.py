@@ -2,12 +2,14 @@
 
 import secrets
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from tests.crash.plan import Plan
 from tests.crash.power import FILE_SYSTEMS, LoopDisk, lacking
+from tests.crash.record import record
 
 PLAN = pytest.StashKey[Plan]()
 
@@ -16,6 +18,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("crash", "the crash suite")
     group.addoption("--full", action="store_true", help="as many cases as docs/durability.md reports")
     group.addoption("--seed", type=int, help="repeat a run; without it every run has a seed of its own")
+    group.addoption("--record", action="store_true", help="write what was counted into docs/durability.md")
     group.addoption("--required", action="store_true", help="fail where the machine lacks what a row needs")
 
 
@@ -43,15 +46,16 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     return report  # type: ignore[return-value]
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config) -> None:
     plan = config.stash[PLAN]
     if not plan.figures:
         return
     terminalreporter.section(f"what was counted, seed {plan.seed}")
-    for row, figures in plan.figures.items():
-        terminalreporter.line(
-            f"{row}: " + ", ".join(f"{value} {key.replace('_', ' ')}" for key, value in figures.items())
-        )
+    for row in plan.figures:
+        terminalreporter.line(f"{row}: {plan.counted(row)}")
+    if config.getoption("--record") and exitstatus == pytest.ExitCode.OK:
+        today = datetime.now(UTC).date().isoformat()
+        record("what was counted", {row: [plan.counted(row), today, str(plan.seed)] for row in plan.figures})
 
 
 @pytest.fixture

@@ -38,3 +38,6 @@ class Plan:
         for key, value in figures.items():
             before = known.get(key, 0)
             known[key] = before + value if isinstance(value, int) and isinstance(before, int) else value
+
+    def counted(self, row: str) -> str:
+        return ", ".join(f"{value} {key.replace('_', ' ')}" for key, value in self.figures[row].items())
