@@ -282,9 +282,9 @@ class LocalWriter:
     # ------------------------------------------------------------------------------------------------ the end
 
     async def finish(self, digest: Digest) -> Published:
+        await self.sync()  # first: whoever is just losing a damaged leaf has told of it then
         size = self._received.furthest if self.size is None else self.size
         self._check_whole(size)
-        await self.sync()
         if self._catching_up is not None:
             await self._catching_up
         if self._hashed < size:

@@ -1,5 +1,6 @@
 """What a local store does when it opens, row by row of `storage.recovery`'s table, and what it refuses to open."""
 
+import asyncio
 import os
 import sqlite3
 from collections.abc import Callable
@@ -7,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from storage.errors import NotFound, StoreRefused
+from storage.errors import Incomplete, NotFound, StoreRefused
 from storage.local import LocalStore
 from storage.store import FileQuery, UploadRequest
 from tests.storage.conformance.asking import ManualClock
 from transfer.protocol.digest import digest_bytes
 from transfer.protocol.names import Name
+from transfer.protocol.ranges import Range
 
 MIB = 1 << 20
 HALF = os.urandom(MIB // 2)
@@ -136,6 +138,23 @@ async def test_a_damaged_partial_leaf_becomes_a_hole(data: Path, reopened: Open)
         assert writer.durable.leading == 0
         await writer.write(0, [WHOLE])
         await writer.finish(digest_bytes(WHOLE))
+
+
+async def test_a_finish_says_that_bytes_are_missing_only_when_the_damage_was_told(data: Path, reopened: Open) -> None:
+    request = UploadRequest(name=Name.parse("a.bin"), size=3 * MIB, owner="me")
+    whole, told = os.urandom(3 * MIB), list[Range]()
+    async with reopened() as store, store.begin(request) as writer:
+        await writer.write(0, [whole])
+        await writer.sync()
+    with objects(data)[0].open("r+b") as stream:
+        stream.write(bytes([whole[0] ^ 1]))
+    async with reopened() as store, store.resume(writer.upload_id, "me") as writer:
+        writer.on_damage = told.append
+        while writer.received.leading:  # one turn of the loop after the other: finish comes as early as it can
+            await asyncio.sleep(0)
+        with pytest.raises(Incomplete):
+            await writer.finish(digest_bytes(whole))
+        assert told == [Range(0, MIB)]
 
 
 async def test_time_that_the_store_was_not_open_is_no_silence(reopened: Open, clock: ManualClock) -> None:
