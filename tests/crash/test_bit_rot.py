@@ -1,0 +1,112 @@
+"""Bits that flip on the disk while nobody looks: what comes back with the next connection, and what `verify` names.
+
+Flips go straight into objects, beside everything that is recorded of them.
+"""
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import client
+from storage.local import LocalStore
+from storage.store import UploadRequest
+from tests.crash.plan import Plan
+from tests.end_to_end.scene import MIB, Recorder, content, stored
+from tests.server import running
+from transfer.principal import ANONYMOUS
+from transfer.protocol.names import Name
+from transfer.protocol.ranges import Range, RangeSet
+from transfer.settings import Settings
+
+LEAF = MIB
+MOST_FLIPS = 8
+"""In one object."""
+
+
+def flip(path: Path, offset: int, bit: int) -> None:
+    mode = path.stat().st_mode
+    path.chmod(0o600)
+    with path.open("r+b") as stream:
+        stream.seek(offset)
+        (byte,) = stream.read(1)
+        stream.seek(offset)
+        stream.write(bytes([byte ^ 1 << bit]))
+    path.chmod(mode)
+
+
+def flips_left(count: int, chance: random.Random) -> Iterator[int]:
+    """Numbers of flips for one object after another, `count` together."""
+    while count > 0:
+        some = min(count, chance.randint(1, MOST_FLIPS))
+        yield some
+        count -= some
+
+
+@dataclass(slots=True)
+class Unfinished:
+    """An upload that was interrupted: what its client has, and what of it the server had made durable."""
+
+    whole: bytes
+    durable: RangeSet
+    object: Path
+    damaged: set[int] = field(default_factory=set)
+    """Leaves in which a bit has flipped."""
+
+    def flip(self, chance: random.Random) -> None:
+        offset = anywhere(self.durable, chance)
+        flip(self.object, offset, chance.randrange(8))
+        self.damaged.add(offset // LEAF)
+
+    @property
+    def most_sent(self) -> int:
+        """What was missing, and the damaged leaves."""
+        return len(self.whole) - self.durable.total + len(self.damaged) * LEAF
+
+
+def anywhere(ranges: RangeSet, chance: random.Random) -> int:
+    at = chance.randrange(ranges.total)
+    for piece in ranges:
+        if at < piece.size:
+            return piece.start + at
+        at -= piece.size
+    raise AssertionError("beyond the ranges")
+
+
+def some_ranges(size: int, chance: random.Random) -> list[Range]:
+    """What an interrupted upload has: its beginning and, when several connections sent it, ranges further on."""
+    cuts = sorted(chance.sample(range(1, size), chance.choice([1, 1, 3, 5])))
+    return [Range(start, end) for start, end in zip([0, *cuts[1::2]], cuts[::2], strict=True)]
+
+
+async def interrupted(data: Path, name: str, chance: random.Random) -> Unfinished:
+    """Write parts of a content, piece by piece, and leave it."""
+    whole = content(chance.randint(LEAF // 2, 8 * LEAF), chance.randrange(1 << 32))
+    request = UploadRequest(name=Name(name), size=len(whole), owner=ANONYMOUS)
+    async with LocalStore(data, min_free_bytes=0) as store, store.begin(request) as writer:
+        for piece in some_ranges(len(whole), chance):
+            for start in range(piece.start, piece.end, MIB):
+                await writer.write(start, [whole[start : min(start + MIB, piece.end)]])
+        durable = await writer.sync()
+    (path,) = (path for path in (data / "objects").rglob("*") if path.is_file() and path.stat().st_mode & 0o200)
+    return Unfinished(whole, durable, path)
+
+
+async def test_damage_below_the_offset_is_sent_again_and_never_published(plan: Plan, tmp_path: Path) -> None:
+    flips = plan.count(200, 1_000)
+    for case, count in enumerate(flips_left(flips, plan.chance("resumed"))):
+        chance = plan.chance("resumed", case)
+        data, source = tmp_path / str(case) / "data", tmp_path / str(case) / "a.bin"
+        source.parent.mkdir()
+        upload = await interrupted(data, "a.bin", chance)
+        for _ in range(count):
+            upload.flip(chance)
+        source.write_bytes(upload.whole)
+        heard = Recorder()
+        async with running(Settings(data=data, min_free_bytes=0)) as url:
+            await client.upload(url, source, on_event=heard)
+            assert await stored(url, "a.bin") == upload.whole, case
+        assert heard.complete.sent_bytes <= upload.most_sent, case
+        plan.report("bit rot", flips_in_unfinished_uploads=count, uploads_resumed=1)
+        for path in (upload.object, source):
+            path.unlink()
