@@ -25,11 +25,11 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import event
 from sqlalchemy.engine import URL, Connection, Dialect, Engine
-from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import TypeDecorator
 
-from storage.errors import NoSpace, StorageError, WriteFailed
+from storage.errors import NoSpace, StorageError, StoreRefused, WriteFailed
 
 T = TypeVar("T")
 Work = Callable[[Connection], T]
@@ -151,6 +151,28 @@ def _connect(path: Path, *, writes: bool) -> Engine:
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+def open_beside(path: Path) -> Engine:
+    """For a process that looks at a catalog while a server may be writing it: reads snapshots, and writes nothing.
+    What is run on it raises StoreRefused."""
+    address = URL.create("sqlite", database=path.absolute().as_uri(), query={"mode": "ro", "uri": "true"})
+    engine = sa.create_engine(address, poolclass=sa.pool.SingletonThreadPool)
+
+    @event.listens_for(engine, "connect")
+    def prepare(driver: DBAPIConnection, _record: object) -> None:
+        driver.isolation_level = None
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN")  # several reads, one snapshot
+
+    @event.listens_for(engine, "handle_error")
+    def refuse(context: ExceptionContext) -> None:
+        failed = context.original_exception
+        raise StoreRefused(f"the catalog of {path.parent} cannot be read ({failed}): run towline recover") from failed
 
     return engine
 

@@ -13,7 +13,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from storage.catalog import facts, migrate
+from storage.catalog import facts, migrate, open_beside
 from storage.errors import StoreRefused
 from storage.objects import Objects, sync_folder
 
@@ -30,7 +30,7 @@ def open_folders(data: Path) -> int:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if (data / "store.json").exists():
-            _check_store(data)
+            check_store(data)
         else:
             _make_store(data)
         migrate(data / "catalog.db")
@@ -45,9 +45,13 @@ def open_folders(data: Path) -> int:
     return lock
 
 
+def holds_objects(data: Path) -> bool:
+    return any(path.is_file() for path in (data / "objects").rglob("*"))
+
+
 def _make_store(data: Path) -> None:
     """The first start, or one that was cut short: `store.json` is the last to appear."""
-    if (data / "objects").exists() and any(path.is_file() for path in (data / "objects").rglob("*")):
+    if holds_objects(data):
         raise StoreRefused(f"{data} holds objects but no store.json: run towline recover, or choose another --data")
     for leftover in data.glob("catalog.db*"):
         leftover.unlink()
@@ -74,7 +78,10 @@ def _bear_id(path: Path, store_id: str) -> None:
     engine.dispose()
 
 
-def _check_store(data: Path) -> None:
+def check_store(data: Path) -> None:
+    """Whether the folder's catalog is its own, and can be read. Writes nothing. Raises StoreRefused."""
+    if not (data / "store.json").exists() and not holds_objects(data):
+        raise StoreRefused(f"there is no store in {data}: choose another --data")
     try:
         identity = json.loads((data / "store.json").read_text())
         store_id, store_format = identity["store_id"], identity["format"]
@@ -85,12 +92,10 @@ def _check_store(data: Path) -> None:
     path = data / "catalog.db"
     if not path.exists():
         raise StoreRefused(f"the catalog of {data} is missing: run towline recover")
-    engine = sa.create_engine(sa.engine.URL.create("sqlite", database=str(path)))
+    engine = open_beside(path)
     try:
         with engine.connect() as connection:
             found = connection.execute(sa.select(facts.c.value).where(facts.c.key == "store_id")).scalar_one_or_none()
-    except sa.exc.DBAPIError as failed:
-        raise StoreRefused(f"the catalog of {data} cannot be read: run towline recover") from failed
     finally:
         engine.dispose()
     if found != store_id:

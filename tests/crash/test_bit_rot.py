@@ -11,10 +11,12 @@ from pathlib import Path
 import client
 from storage.local import LocalStore
 from storage.store import UploadRequest
+from storage.verification import Damage, Verification, Verified
 from tests.crash.plan import Plan
 from tests.end_to_end.scene import MIB, Recorder, content, stored
 from tests.server import running
 from transfer.principal import ANONYMOUS
+from transfer.protocol.digest import digest_bytes
 from transfer.protocol.names import Name
 from transfer.protocol.ranges import Range, RangeSet
 from transfer.settings import Settings
@@ -59,9 +61,34 @@ class Unfinished:
         self.damaged.add(offset // LEAF)
 
     @property
+    def unrecorded(self) -> set[int]:
+        """Leaves that have no checksum yet, as only a part of them is there: a wrong digest shows what is wrong."""
+        tail = self.durable.furthest // LEAF if self.durable.covers(self.tail_start, self.durable.furthest) else -1
+        return {leaf for leaf in self.damaged if not self._is_whole(leaf) and leaf != tail}
+
+    @property
+    def tail_start(self) -> int:
+        return self.durable.furthest - self.durable.furthest % LEAF
+
+    def _is_whole(self, leaf: int) -> bool:
+        return self.durable.covers(leaf * LEAF, (leaf + 1) * LEAF)
+
+    @property
     def most_sent(self) -> int:
         """What was missing, and the damaged leaves."""
         return len(self.whole) - self.durable.total + len(self.damaged) * LEAF
+
+
+def damaged_contents(data: Path) -> list[Verified]:
+    with Verification(data) as verification:
+        return [content for content in verification.contents() if content.damage is not None]
+
+
+def leaves_of(damage: Damage | None) -> Iterator[Range]:
+    """The single leaves in what was found damaged."""
+    for span in damage.ranges if damage else ():
+        for start in range(span.start, span.end, LEAF):
+            yield Range(start, min(start + LEAF, span.end))
 
 
 def anywhere(ranges: RangeSet, chance: random.Random) -> int:
@@ -101,12 +128,66 @@ async def test_damage_below_the_offset_is_sent_again_and_never_published(plan: P
         upload = await interrupted(data, "a.bin", chance)
         for _ in range(count):
             upload.flip(chance)
+        found = {span.start // LEAF for content in damaged_contents(data) for span in leaves_of(content.damage)}
+        assert found == upload.damaged - upload.unrecorded, case
         source.write_bytes(upload.whole)
         heard = Recorder()
         async with running(Settings(data=data, min_free_bytes=0)) as url:
             await client.upload(url, source, on_event=heard)
             assert await stored(url, "a.bin") == upload.whole, case
         assert heard.complete.sent_bytes <= upload.most_sent, case
-        plan.report("bit rot", flips_in_unfinished_uploads=count, uploads_resumed=1)
+        unrecorded = len(upload.unrecorded)
+        plan.report("bit rot", flips_in_uploads=count, uploads_resumed=1, leaves_without_a_checksum=unrecorded)
         for path in (upload.object, source):
             path.unlink()
+
+
+@dataclass(slots=True)
+class Published:
+    """A file in the store, and where its content lies."""
+
+    name: str
+    size: int
+    object: Path
+
+
+async def published(data: Path, chance: random.Random) -> list[Published]:
+    """Files that came in one go and files that came in pieces."""
+    found: list[Published] = []
+    async with LocalStore(data, min_free_bytes=0) as store:
+        for number in range(12):
+            whole = content(chance.choice([1, 4_096, LEAF, chance.randint(1, 6 * LEAF)]) + number, number)
+            request = UploadRequest(name=Name(f"{number}.bin"), size=len(whole), owner=ANONYMOUS)
+            if number % 2:
+                file = (await store.put(request, whole, digest_bytes(whole))).file
+            else:
+                async with store.begin(request) as writer:
+                    await writer.write(0, [whole])
+                    file = (await writer.finish(digest_bytes(whole))).file
+            found.append(Published(f"{number}.bin", len(whole), data / "objects" / file.file_id[0] / file.file_id))
+    return found
+
+
+async def test_every_flip_in_a_published_file_is_found_by_verify(plan: Plan, tmp_path: Path) -> None:
+    files = await published(tmp_path / "data", plan.chance("published"))
+    assert damaged_contents(tmp_path / "data") == []
+    flips = plan.count(200, 1_000)
+    for case, count in enumerate(flips_left(flips, plan.chance("found"))):
+        chance = plan.chance("found", case)
+        flipped = {file.name: chance.randrange(file.size) for file in chance.sample(files, count)}
+        bits = {name: chance.randrange(8) for name in flipped}
+        rotten = [file for file in files if file.name in flipped]
+        for file in rotten:
+            flip(file.object, flipped[file.name], bits[file.name])
+        found = {
+            str(content.name): content.damage.ranges
+            for content in damaged_contents(tmp_path / "data")
+            if content.damage
+        }
+        assert found.keys() == flipped.keys(), case
+        for name, offset in flipped.items():
+            assert any(span.start <= offset < span.end for span in found[name]), (case, name)
+            assert sum(span.size for span in found[name]) <= LEAF or int(name[:-4]) % 2, (case, name)
+        for file in rotten:
+            flip(file.object, flipped[file.name], bits[file.name])
+        plan.report("bit rot", flips_in_files=count, found_by_verify=len(found))

@@ -150,7 +150,7 @@ async def test_a_finish_says_that_bytes_are_missing_only_when_the_damage_was_tol
         stream.write(bytes([whole[0] ^ 1]))
     async with reopened() as store, store.resume(writer.upload_id, "me") as writer:
         writer.on_damage = told.append
-        while writer.received.leading:  # one turn of the loop after the other: finish comes as early as it can
+        while writer.received.leading:  # noqa: ASYNC110 - turn by turn of the loop: finish comes as early as it can
             await asyncio.sleep(0)
         with pytest.raises(Incomplete):
             await writer.finish(digest_bytes(whole))
