@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, Literal, TypeVar
 
 import sqlalchemy as sa
 from alembic import command
@@ -134,14 +134,14 @@ deleting = sa.Table(
 )
 
 
-def _connect(path: Path, *, writes: bool) -> Engine:
+def _connect(path: Path, *, writes: bool, journal: Literal["WAL", "DELETE"] = "WAL") -> Engine:
     engine = sa.create_engine(URL.create("sqlite", database=str(path)), poolclass=sa.pool.SingletonThreadPool)
 
     @event.listens_for(engine, "connect")
     def prepare(driver: DBAPIConnection, _record: object) -> None:
         driver.isolation_level = None
         cursor = driver.cursor()
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=10000"):
+        for pragma in (f"journal_mode={journal}", "synchronous=FULL", "busy_timeout=10000"):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.execute("PRAGMA synchronous")
         if cursor.fetchone() != (2,):
@@ -153,6 +153,11 @@ def _connect(path: Path, *, writes: bool) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
+
+
+def open_alone(path: Path) -> Engine:
+    """For a catalog that nobody else uses: it is one file, with no log beside it, whenever nothing is being written."""
+    return _connect(path, writes=True, journal="DELETE")
 
 
 def open_beside(path: Path) -> Engine:

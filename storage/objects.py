@@ -96,6 +96,14 @@ class Objects:
                     status = entry.stat(follow_symlinks=False)
                     yield ObjectStatus(entry.name, status.st_size, status.st_mode & 0o777)
 
+    def link(self, object_id: str, other: "Objects") -> None:
+        """Have `other` share this object, which must never change again. Raises OSError where links cannot be."""
+        source, target = self._shard(object_id), other._shard(object_id)
+        os.link(object_id, object_id, src_dir_fd=source, dst_dir_fd=target, follow_symlinks=False)
+
+    def move_from(self, path: Path, object_id: str) -> None:
+        os.rename(path, object_id, dst_dir_fd=self._shard(object_id))
+
     def move_to(self, object_id: str, folder: Path) -> None:
         os.rename(object_id, folder / object_id, src_dir_fd=self._shard(object_id))
 

@@ -24,25 +24,38 @@ def open_folders(data: Path) -> int:
     """Make or check the folder; returns the descriptor that holds `serve.lock`. Raises StoreRefused."""
     try:
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = os.open(data / "serve.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as failed:
-        raise StoreRefused(f"cannot use the data directory {data}: {failed.strerror}") from failed
+        raise _unusable(data, failed) from failed
+    lock = lock_folder(data, f"another server uses the data directory {data}: stop it, or choose another --data")
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if (data / "store.json").exists():
             check_store(data)
         else:
             _make_store(data)
         migrate(data / "catalog.db")
-    except BlockingIOError:
-        os.close(lock)
-        raise StoreRefused(
-            f"another server uses the data directory {data}: stop it, or choose another --data"
-        ) from None
     except BaseException:
         os.close(lock)
         raise
     return lock
+
+
+def lock_folder(data: Path, taken: str) -> int:
+    """Take `serve.lock`: a descriptor that holds it until it is closed. Raises StoreRefused, with the sentence
+    `taken` where another process has it."""
+    try:
+        lock = os.open(data / "serve.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as failed:
+        raise _unusable(data, failed) from failed
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        raise StoreRefused(taken) from None
+    return lock
+
+
+def _unusable(data: Path, failed: OSError) -> StoreRefused:
+    return StoreRefused(f"cannot use the data directory {data}: {failed.strerror}")
 
 
 def holds_objects(data: Path) -> bool:
@@ -55,11 +68,26 @@ def _make_store(data: Path) -> None:
         raise StoreRefused(f"{data} holds objects but no store.json: run towline recover, or choose another --data")
     for leftover in data.glob("catalog.db*"):
         leftover.unlink()
+    make_folders(data)
+    store_id = new_store_id()
+    migrate(data / "catalog.db")
+    bear_id(data / "catalog.db", store_id)
+    write_identity(data, store_id)
+    sync_folder(data.parent)
+
+
+def make_folders(data: Path) -> None:
+    """What a store has beside its catalog. May be done again."""
     Objects.make_folders(data / "objects")
     (data / "quarantine").mkdir(mode=0o700, exist_ok=True)
-    store_id = secrets.token_hex(16)
-    migrate(data / "catalog.db")
-    _bear_id(data / "catalog.db", store_id)
+
+
+def new_store_id() -> str:
+    return secrets.token_hex(16)
+
+
+def write_identity(data: Path, store_id: str) -> None:
+    """Write `store.json` and sync the folder: with that it is a store."""
     text = json.dumps({"format": FORMAT, "store_id": store_id}) + "\n"
     partial = data / "store.json.new"
     with partial.open("w") as stream:
@@ -68,35 +96,50 @@ def _make_store(data: Path) -> None:
         os.fsync(stream.fileno())
     partial.rename(data / "store.json")
     sync_folder(data)
-    sync_folder(data.parent)
 
 
-def _bear_id(path: Path, store_id: str) -> None:
+def bear_id(path: Path, store_id: str) -> None:
+    """Have the catalog at `path` say whose it is."""
     engine = sa.create_engine(sa.engine.URL.create("sqlite", database=str(path)))
     with engine.begin() as connection:
-        connection.execute(sa.insert(facts).values(key="store_id", value=store_id))
+        connection.execute(sa.insert(facts).prefix_with("OR REPLACE").values(key="store_id", value=store_id))
     engine.dispose()
 
 
-def check_store(data: Path) -> None:
-    """Whether the folder's catalog is its own, and can be read. Writes nothing. Raises StoreRefused."""
+def check_store(data: Path) -> str:
+    """Returns the store's id, if the folder's catalog is its own and can be read. Writes nothing. Raises
+    StoreRefused."""
     if not (data / "store.json").exists() and not holds_objects(data):
         raise StoreRefused(f"there is no store in {data}: choose another --data")
+    store_id = read_identity(data)
+    if not (data / "catalog.db").exists():
+        raise StoreRefused(f"the catalog of {data} is missing: run towline recover")
+    if borne_id(data / "catalog.db") != store_id:
+        raise StoreRefused(f"the catalog of {data} belongs to another store: run towline recover")
+    return store_id
+
+
+class UnknownFormat(StoreRefused):
+    """Another version's store: nothing here is broken."""
+
+
+def read_identity(data: Path) -> str:
+    """The id in `store.json`. Raises StoreRefused."""
     try:
         identity = json.loads((data / "store.json").read_text())
-        store_id, store_format = identity["store_id"], identity["format"]
+        store_id, store_format = str(identity["store_id"]), identity["format"]
     except (ValueError, KeyError, TypeError, OSError) as failed:
         raise StoreRefused(f"{data / 'store.json'} cannot be read: run towline recover") from failed
     if store_format != FORMAT:
-        raise StoreRefused(f"{data} has format {store_format}, this version reads {FORMAT}: install a newer towline")
-    path = data / "catalog.db"
-    if not path.exists():
-        raise StoreRefused(f"the catalog of {data} is missing: run towline recover")
-    engine = open_beside(path)
+        raise UnknownFormat(f"{data} has format {store_format}, this version reads {FORMAT}: install a newer towline")
+    return store_id
+
+
+def borne_id(catalog: Path) -> str | None:
+    """The id of the store whose catalog this is. Raises StoreRefused when it cannot be read."""
+    engine = open_beside(catalog)
     try:
         with engine.connect() as connection:
-            found = connection.execute(sa.select(facts.c.value).where(facts.c.key == "store_id")).scalar_one_or_none()
+            return connection.execute(sa.select(facts.c.value).where(facts.c.key == "store_id")).scalar_one_or_none()
     finally:
         engine.dispose()
-    if found != store_id:
-        raise StoreRefused(f"the catalog of {data} belongs to another store: run towline recover")
