@@ -109,11 +109,117 @@ def _tell_damage(terminal: Terminal, content: "Verified", damage: "Damage") -> N
     )
 
 
+# -------------------------------------------------------------------------------------------------------------- backup
+
+
+def backup(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where the backup goes; it must be new, or empty.")],
+    *,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Copy the data of a server, which may go on working meanwhile.
+
+    The backup is a data folder of its own, with files and unfinished uploads, which
+    a server can be started on. Contents on the same disk are linked, which takes no space and no time
+    but does not protect from the disk itself: for that give a DIR on another one.
+
+    Until it is whole it is called DIR.unfinished. When it was interrupted, run the
+    same command again: contents that were copied are not copied again.
+
+    Exit codes: 0 all is in the backup, 1 contents were lost before, or it failed.
+
+    Examples:
+
+        towline backup /mnt/backup/monday
+
+        towline serve --data /mnt/backup/monday --port 9000
+
+        towline verify --data /mnt/backup/monday
+    """
+
+    def work(terminal: Terminal) -> int:
+        from storage.backup import back_up
+
+        done = back_up(_folder(data), folder, terminal)
+        for name in done.lost:
+            terminal.tell(
+                "lost",
+                f"{name}: not in the backup: the server's disk does not have its content; upload it again",
+                name=str(name),
+            )
+        how = f"{decimal(done.linked_bytes)} linked, {decimal(done.copied_bytes)} copied"
+        terminal.tell(
+            "backed_up",
+            f"backed up {done.files} files and {done.uploads} unfinished uploads to {folder}: {how}",
+            folder=str(folder),
+            files=done.files,
+            uploads=done.uploads,
+            linked_bytes=done.linked_bytes,
+            copied_bytes=done.copied_bytes,
+            lost=len(done.lost),
+        )
+        return FAILED if done.lost else 0
+
+    run(work, as_json=as_json, interrupted=f"there is no backup in {folder} yet; run the same command to go on")
+
+
+# ------------------------------------------------------------------------------------------------------------- recover
+
+
+def recover(*, data: Data = None, as_json: Json = False) -> None:
+    """Make a store again of a data folder whose catalog is lost.
+
+    The catalog is what knows names. Without it each published content becomes a
+    file named recovered/sha256-... by its digest; towline mv gives it a name again.
+    Unfinished uploads cannot be continued: their bytes, the old catalog and what is
+    there twice are set aside in the folder quarantine. Nothing is deleted. When only
+    store.json is broken, it is written anew and everything keeps its name.
+
+    The server must not run. When it was interrupted, run the same command again.
+    A backup with its names is better than this: see towline backup.
+
+    Exit codes: 0 the server can be started, 1 refused: nothing needs recovering, or
+    a server runs; or contents cannot be read.
+
+    Examples:
+
+        towline recover --data /srv/towline
+    """
+
+    def work(terminal: Terminal) -> int:
+        from storage.salvage import salvage
+        from transfer.principal import ANONYMOUS
+
+        where = _folder(data)
+        done = salvage(where, ANONYMOUS, terminal)
+        if done.kept_catalog:
+            line = "store.json was written anew: every file and upload keeps its name"
+        else:
+            line = (
+                f"recovered {done.files} files, named recovered/sha256-... by their digests;"
+                f" {done.set_aside} objects were set aside in {where / 'quarantine'}"
+            )
+        for object_id in done.unreadable:
+            terminal.tell("unreadable", f"object {object_id} cannot be read: set aside", object_id=object_id)
+        terminal.tell(
+            "recovered",
+            line,
+            files=done.files,
+            set_aside=done.set_aside,
+            unreadable=len(done.unreadable),
+            kept_catalog=done.kept_catalog,
+        )
+        return FAILED if done.unreadable else 0
+
+    run(work, as_json=as_json, interrupted="run the same command to go on; the server does not start before")
+
+
 def app() -> typer.Typer:
     """The commands without a towline command around them."""
     commands = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     commands.callback()(lambda: None)
-    for command in (verify,):
+    for command in (verify, backup, recover):
         commands.command()(command)
     return commands
 

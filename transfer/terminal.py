@@ -30,7 +30,9 @@ class Terminal:
         console = Console(stderr=True)
         columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
         hidden = as_json or not console.is_terminal
-        self._progress = Progress(*columns, console=console, transient=True, disable=hidden)
+        self._progress = Progress(
+            *columns, console=console, transient=True, disable=hidden, redirect_stdout=False, redirect_stderr=False
+        )
         self._bar: TaskID | None = None
 
     def __enter__(self) -> Self:
@@ -53,13 +55,15 @@ class Terminal:
     def tell(self, event: str, line: str, **facts: JsonValue) -> None:
         """Say it as a line, or the facts as an object."""
         text = json.dumps({"event": event, **facts}) if self._as_json else line
-        self._progress.console.file.flush()
+        self._progress.stop()  # the bar goes, the line stays, the bar comes back
         print(text, flush=True)
+        self._progress.start()
 
     def refuse(self, sentence: str) -> None:
         if self._as_json:
             self.tell("error", "", message=sentence)
         else:
+            self._progress.stop()
             print(f"towline: {sentence}", file=sys.stderr, flush=True)
 
 
