@@ -374,16 +374,10 @@ class LocalStore:
 
     async def _unlink(self, object_ids: list[str]) -> None:
         try:
-            await self._disk.call(self._unlink_now, object_ids)
+            await self._disk.call(self._objects.delete, object_ids)
             await self._catalog.write(lambda connection: rows.disposed(connection, object_ids))
         except (OSError, StorageError) as failed:
-            logger.error("an object could not be deleted, the next start does it: %s", failed)
-
-    def _unlink_now(self, object_ids: list[str]) -> None:
-        """Durably: an entry that came back without its row would lie in quarantine for ever."""
-        for object_id in object_ids:
-            self._objects.unlink(object_id)
-        self._objects.sync_entries(object_ids)
+            logger.error("%d objects could not be deleted, the next start does it: %s", len(object_ids), failed)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

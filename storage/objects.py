@@ -8,7 +8,7 @@ import ctypes
 import errno
 import os
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -72,7 +72,13 @@ class Objects:
         except FileNotFoundError:
             return
 
-    def sync_entries(self, object_ids: Iterable[str]) -> None:
+    def delete(self, object_ids: Collection[str]) -> None:
+        """Unlink all of these, so that none comes back after a power cut, when no row speaks of them any more."""
+        for object_id in object_ids:
+            self.unlink(object_id)
+        self.sync_entries(object_ids)
+
+    def sync_entries(self, object_ids: Collection[str]) -> None:
         """Make creating or deleting these durable."""
         for shard in {self._shard(object_id) for object_id in object_ids}:
             os.fsync(shard)

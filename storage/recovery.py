@@ -50,6 +50,7 @@ def load_known(connection: Connection) -> Known:
 
 def mend_objects(objects: Objects, known: Known, quarantine: Path) -> set[str]:
     """Carry the table out; returns the objects of uploads that failed. Blocks. Raises OSError."""
+    objects.delete(known.deleting - known.unfinished.keys() - known.published.keys())
     failed, seen = set(), set()
     for status in list(objects.scan()):
         seen.add(status.object_id)
@@ -58,12 +59,11 @@ def mend_objects(objects: Objects, known: Known, quarantine: Path) -> set[str]:
                 failed.add(status.object_id)
         elif status.object_id in known.published:
             _mend_published(objects, status, known.published[status.object_id])
-        elif status.object_id in known.deleting or status.mode == OPEN_MODE:
+        elif status.mode == OPEN_MODE:
             objects.unlink(status.object_id)
         else:
             logger.warning("object %s has no row: moved to quarantine", status.object_id)
             objects.move_to(status.object_id, quarantine)
-    objects.sync_entries(known.deleting)  # before their rows go
     for object_id in known.published.keys() - seen:
         logger.error("the content %s of a published file is not on the disk", object_id)
     return failed | _absent(known, seen)
