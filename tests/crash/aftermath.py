@@ -47,13 +47,15 @@ class Aftermath:
     objects: dict[str, int] = field(default_factory=dict)
     """What lies in the folder, and how long it is."""
     quarantined: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+    """Uploads of which less was there than the catalog says: names by their objects."""
     read: Read
 
     @property
     def strays(self) -> set[str]:
         """Objects that no row names: recovery deletes what it understands."""
-        named = {file.object_id for file in self.files.values()} | {row.object_id for row in self.uploads.values()}
-        return self.objects.keys() - named
+        files = {file.object_id for file in self.files.values()}
+        return self.objects.keys() - files - {row.object_id for row in self.uploads.values()} - self.failed.keys()
 
 
 async def look(url: str, data: Path) -> Aftermath:
@@ -61,6 +63,7 @@ async def look(url: str, data: Path) -> Aftermath:
     with closing(sqlite3.connect(f"file:{data / 'catalog.db'}?mode=ro", uri=True)) as catalog:
         ids: dict[str, str] = dict(catalog.execute("SELECT name, file_id FROM files"))
         rows = catalog.execute("SELECT upload_id, name, object_id, durable FROM uploads WHERE NOT failed").fetchall()
+        failed: dict[str, str] = dict(catalog.execute("SELECT object_id, name FROM uploads WHERE failed"))
     listed = {str(file.name): file for file in await client.list_files(url)}
     assert listed.keys() == ids.keys(), "the listing and the catalog differ"
     paths = {path.name: path for path in (data / "objects").glob("*/*")}
@@ -69,6 +72,7 @@ async def look(url: str, data: Path) -> Aftermath:
         uploads={upload_id: _unfinished(name, object_id, durable) for upload_id, name, object_id, durable in rows},
         objects={name: path.stat().st_size for name, path in paths.items()},
         quarantined=[path.name for path in (data / "quarantine").iterdir()],
+        failed=failed,
         read=lambda object_id: paths[object_id].read_bytes() if object_id in paths else b"",
     )
 

@@ -175,6 +175,7 @@ class History:
         for row in found.uploads.values():
             if (length := found.objects.get(row.object_id, 0)) > row.furthest:
                 verdict.sentences.append(f"{row.name}: {row.furthest} bytes are durable, the object has {length}")
+        verdict.sentences += [f"{name}: of the durable bytes some are not there" for name in found.failed.values()]
         verdict.sentences += [f"no row names the object {object_id}" for object_id in sorted(found.strays)]
         verdict.sentences += [f"the object {object_id} went to quarantine" for object_id in found.quarantined]
 

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
+import client
 from tests.crash.aftermath import look
 from tests.crash.forkserver import ForkedServer
 from tests.crash.history import History, Upload, Verdict
@@ -14,6 +15,7 @@ from tests.crash.plan import Plan
 from tests.crash.workload import Workload
 from transfer.settings import Settings
 
+FIRST_START_SECONDS: Final = 0.15
 MOST_TOLD: Final = 50
 """A life ends after clients were told something at most so often, and a moment."""
 MOMENT_SECONDS: Final = 0.03
@@ -36,9 +38,9 @@ class Lives:
         self._start_seconds = 0.1
         self._with_acked_bytes = 0
 
-    async def live(self, times: int) -> int:
-        """So many lives, and one in which everybody comes to their end. Returns after how many crashes there were
-        acked bytes of unfinished uploads to look for: without any, nothing was shown."""
+    async def live(self, times: int) -> None:
+        """So many lives, and one in which everybody comes to their end. Raises AssertionError, also when too few
+        crashes came between an ack and the end of an upload to show anything."""
         async with self._server, Workload(self._history, self._chance, self._scratch) as workload:
             await self._recover()
             for _ in range(times):
@@ -51,7 +53,7 @@ class Lives:
             await self._recover()
             await self._check()
         assert not self._history.underway
-        return self._with_acked_bytes
+        assert self._with_acked_bytes > times // 5
 
     async def _life(self, workload: Workload) -> None:
         before = self._history.completed
@@ -105,3 +107,19 @@ class Lives:
             wrong_files=verdict.wrong_files,
             uploads_that_do_not_resume=verdict.uploads_that_do_not_resume,
         )
+
+
+async def first_start(plan: Plan, row: str, chance: random.Random, data: Path, scratch: Path, strike: Strike) -> None:
+    """Strike while a store is made; the next start makes it, and it can be used."""
+    async with ForkedServer(Settings(data=data, port=0, min_free_bytes=0), scratch / "log") as server:
+        for _ in range(chance.randint(1, 2)):
+            server.begin()
+            await asyncio.sleep(chance.uniform(0, FIRST_START_SECONDS))  # this is the moment
+            await strike(server)
+            plan.report(row, first_starts_cut_short=1)
+        await server.start()
+        assert await client.list_files(server.url) == []
+        await client.upload(server.url, b"content", name="a")
+        await strike(server)
+        await server.start()
+        assert [str(file.name) for file in await client.list_files(server.url)] == ["a"]

@@ -156,8 +156,8 @@ def test_an_object_beyond_its_durable_bytes_was_not_cut(history: History) -> Non
 
 def test_what_recovery_leaves_behind_is_found(history: History) -> None:
     found = listed()
-    found.objects, found.quarantined = {"stray": 5}, ["strange"]
-    assert len(history.check(found).sentences) == 2
+    found.objects, found.quarantined, found.failed = {"stray": 5, "short": 1}, ["strange"], {"short": "a"}
+    assert len(history.check(found).sentences) == 3
 
 
 def test_the_first_difference_is_found_wherever_it_is() -> None:

@@ -2,25 +2,34 @@
 
 from pathlib import Path
 
+import pytest
+
+from tests.crash.conftest import PLAN
 from tests.crash.forkserver import ForkedServer
-from tests.crash.lives import Lives
+from tests.crash.lives import Lives, first_start
 from tests.crash.plan import Plan
 
 ROW = "SIGKILL"
-LIVES_OF_ONE_STORE = 25
+KILLS_OF_ONE_STORE = 25
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """200 kills in each CI run, 1,000 in a full one."""
+    if "store" in metafunc.fixturenames:
+        metafunc.parametrize("store", range(metafunc.config.stash[PLAN].count(in_ci=8, full=40)))
 
 
 async def kill(server: ForkedServer) -> None:
     await server.kill()
 
 
-async def test_nothing_that_was_acknowledged_is_lost_when_the_server_is_killed(plan: Plan, tmp_path: Path) -> None:
-    kills = left = plan.count(in_ci=200, full=1_000)
-    with_acked_bytes = 0
-    for store in range(-(-kills // LIVES_OF_ONE_STORE)):
-        scratch = tmp_path / str(store)
-        scratch.mkdir()
-        lives = Lives(plan, ROW, plan.chance(ROW, store), scratch / "data", scratch, kill)
-        with_acked_bytes += await lives.live(min(left, LIVES_OF_ONE_STORE))
-        left -= LIVES_OF_ONE_STORE
-    assert with_acked_bytes > kills // 4, "too few kills came between an ack and the end of an upload"
+async def test_nothing_that_was_acknowledged_is_lost_when_the_server_is_killed(
+    plan: Plan, tmp_path: Path, store: int
+) -> None:
+    lives = Lives(plan, ROW, plan.chance(ROW, store), tmp_path / "data", tmp_path, kill)
+    await lives.live(KILLS_OF_ONE_STORE)
+
+
+async def test_a_first_start_that_is_killed_is_done_again(plan: Plan, tmp_path: Path) -> None:
+    for attempt in range(plan.count(in_ci=10, full=100)):
+        await first_start(plan, ROW, plan.chance(ROW, "first", attempt), tmp_path / str(attempt), tmp_path, kill)
