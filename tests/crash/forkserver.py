@@ -25,13 +25,12 @@ from tests.server import CHECKOUT, STARTED
 from transfer.settings import PREFIX, Settings
 
 _CONTEXT: Final = get_context("forkserver")
-_CONTEXT.set_forkserver_preload(
-    [
-        "tests.crash.forkserver",
-        "transfer.server",
-        *("alembic.command", "pydantic.v1", "sqlalchemy.dialects.sqlite", "uvloop"),  # what is imported while it starts
-    ]
+_WHILE_STARTING: Final = (
+    *("alembic.command", "encodings.idna", "pydantic.v1", "sqlalchemy.dialects.sqlite", "sqlite3", "uvloop"),
+    *("uvicorn.lifespan.off", "uvicorn.loops.uvloop"),
 )
+"""What the service imports while it starts."""
+_CONTEXT.set_forkserver_preload(["tests.crash.forkserver", "transfer.server", *_WHILE_STARTING])
 
 
 class ForkedProcess:

@@ -68,6 +68,8 @@ class History:
         """What everybody knows to be there."""
         self.underway: list[Change] = []
         self.completed = 0
+        self.resumed = 0
+        """How often an upload with acked bytes went on."""
         self._refused_to_resume: list[str] = []
 
     # ----------------------------------------------------------------------------------------------- what happens
@@ -98,6 +100,7 @@ class History:
     def _resumed(self, upload: Upload, ready: Ready) -> None:
         if ready.offset < upload.acked:
             self._refused_to_resume.append(f"{upload.name}: resumed at {ready.offset}, {upload.acked} were acked")
+        self.resumed += upload.acked > 0
         upload.upload_id = ready.upload_id
 
     def _settle(self, change: Change) -> None:

@@ -53,16 +53,20 @@ class Lives:
             await self._recover()
             await self._check()
         assert not self._history.underway
+        alarms = [
+            line for line in self._server.log.read_text().splitlines() if " ERROR " in line or "Traceback" in line
+        ]
+        assert not alarms, "\n".join(alarms)
         assert self._with_acked_bytes > times // 5
 
     async def _life(self, workload: Workload) -> None:
-        before = self._history.completed
+        completed, resumed = self._history.completed, self._history.resumed
         workload.go_on(self._server.port, with_small_files=self._chance.random() < 0.5)
         await self._moment(workload)
         workload.crash()
         await self._strike(self._server)
         await workload.noticed()
-        self._count_clients(self._history.completed - before)
+        self._count_clients(self._history.completed - completed, self._history.resumed - resumed)
 
     async def _moment(self, workload: Workload) -> None:
         """Between an ack and what follows it there are a few milliseconds: half of the crashes aim at them."""
@@ -92,10 +96,10 @@ class Lives:
         self._count(verdict)
         assert not verdict.sentences, "\n".join(verdict.sentences)
 
-    def _count_clients(self, completed: int) -> None:
+    def _count_clients(self, completed: int, resumed: int) -> None:
         underway = self._history.underway
         acked = sum(isinstance(change, Upload) and change.acked > 0 for change in underway)
-        self._plan.report(self._row, told_complete=completed, acked=acked, sent=len(underway) - acked)
+        self._plan.report(self._row, told_complete=completed, resumed=resumed, acked=acked, sent=len(underway) - acked)
 
     def _count(self, verdict: Verdict) -> None:
         self._plan.report(

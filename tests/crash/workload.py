@@ -119,7 +119,8 @@ class Client:
             return OneUpload(self._new(name, 9 * MIB, 18 * MIB), if_exists)
         if self._number in (3, 4):
             held = self._chance.choice((0, 1, 2))
-            return OneStream(self._new(name, 1, 3 * MIB), if_exists, held=held)
+            largest = 20 * MIB if self._chance.random() < 0.1 else 3 * MIB  # more than a leaf of a stream
+            return OneStream(self._new(name, 1, largest), if_exists, held=held)
         return OneUpload(self._new(name, self._chance.choice((0, MIB)), 3 * MIB), if_exists)
 
     def _small_files(self) -> Job:
