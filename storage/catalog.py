@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import logging
 import queue
+import sqlite3
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -26,7 +27,7 @@ from alembic.config import Config
 from sqlalchemy import event
 from sqlalchemy.engine import URL, Connection, Dialect, Engine
 from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
 from sqlalchemy.types import TypeDecorator
 
 from storage.errors import NoSpace, StorageError, StoreRefused, WriteFailed
@@ -37,6 +38,8 @@ logger = logging.getLogger("towline.catalog")
 
 MAX_BATCH: Final = 64
 RETRY_SECONDS: Final = 1.0
+_OF_ONE_JOB: Final = (DataError, IntegrityError, ProgrammingError)
+"""What the driver raises about a statement, not about the disk."""
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -213,7 +216,12 @@ class _Job(Generic[T]):
 
 
 class Catalog:
-    """The catalog of an open store. Use `open` and `close`; `read` and `write` raise WriteFailed or NoSpace."""
+    """The catalog of an open store. Use `open` and `close`; `read` and `write` raise WriteFailed or NoSpace.
+
+    What a `write` that raised WriteFailed was to change is unknown until the next one succeeds: nothing that it may
+    have named can be unlinked. One that raised NoSpace has changed nothing. While the catalog is not `healthy`, each
+    write tries to repair it and raises WriteFailed at once when that fails.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -256,33 +264,31 @@ class Catalog:
 
     def _write_batches(self) -> None:
         engine = _connect(self._path, writes=True)
-        while (job := self._jobs.get()) is not None:
-            batch, last = self._queued_with(job)
+        last = False
+        while not last:
+            batch, last = self._next_batch()
             try:
+                if not self.healthy:
+                    self._repair(engine)
                 self._commit(engine, batch)
-            except DBAPIError as failed:
-                logger.error("the catalog failed: %s", failed.orig)
-                error = _translated(failed)
-                self.healthy = isinstance(error, NoSpace)
-                for waiting in batch:
-                    waiting.settle(None, error)
-                engine.dispose()
-                engine = self._repaired()
-            if last:
-                break
+            except (DBAPIError, sqlite3.Error, StorageError) as failed:
+                self._fail(engine, batch, failed)
         engine.dispose()
 
-    def _queued_with(self, first: _Job[Any]) -> tuple[list[_Job[Any]], bool]:
-        batch = [first]
-        while len(batch) < MAX_BATCH:
-            try:
+    def _next_batch(self) -> tuple[list[_Job[Any]], bool]:
+        """What is queued, and whether that was the last. Waits for the first; while the catalog is not healthy, no
+        longer than until it is time to try to repair it."""
+        batch: list[_Job[Any]] = []
+        try:
+            job = self._jobs.get(timeout=None if self.healthy else RETRY_SECONDS)
+            while job is not None and len(batch) < MAX_BATCH - 1:
+                batch.append(job)
                 job = self._jobs.get_nowait()
-            except queue.Empty:
-                break
-            if job is None:
-                return batch, True
+        except queue.Empty:
+            return batch, False
+        if job is not None:
             batch.append(job)
-        return batch, False
+        return batch, job is None
 
     def _commit(self, engine: Engine, batch: list[_Job[Any]]) -> None:
         with engine.begin() as connection:
@@ -290,20 +296,31 @@ class Catalog:
         for job, (result, error) in zip(batch, outcomes, strict=True):
             job.settle(result, error)
 
-    def _repaired(self) -> Engine:
-        """A new connection, once a checkpoint succeeds: after a failed sync the old one is not trusted."""
-        while True:
-            engine = _connect(self._path, writes=True)
-            try:
-                with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-                    connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
-            except DBAPIError as failed:
-                logger.error("the catalog cannot be written yet: %s", failed.orig)
-                engine.dispose()
-                threading.Event().wait(RETRY_SECONDS)
-                continue
-            self.healthy = True
-            return engine
+    def _fail(self, engine: Engine, batch: list[_Job[Any]], failed: Exception) -> None:
+        """Tell who waits. A full disk rolled back cleanly; after anything else the connection is not trusted, and
+        nothing is written before a repair."""
+        logger.error("the catalog failed: %s", failed.orig if isinstance(failed, DBAPIError) else failed)
+        error = _translated(failed)
+        if not isinstance(error, NoSpace):
+            self.healthy = False
+            engine.dispose()
+        for waiting in batch:
+            waiting.settle(None, error)
+
+    def _repair(self, engine: Engine) -> None:
+        """Go on with a new connection, once a checkpoint succeeds: it also drops what a failed sync left in the log,
+        of which a crash would have made a commit. Raises what the driver raises, or WriteFailed."""
+        connection = engine.raw_connection()
+        try:
+            cursor = connection.cursor()
+            cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            (busy, *_) = cursor.fetchone() or (1,)
+        finally:
+            connection.close()
+        if busy:
+            raise WriteFailed
+        self.healthy = True
+        logger.info("the catalog can be written again")
 
 
 def _attempt(connection: Connection, work: Work[T]) -> tuple[T | None, BaseException | None]:
@@ -313,15 +330,18 @@ def _attempt(connection: Connection, work: Work[T]) -> tuple[T | None, BaseExcep
     try:
         result = work(connection)
         savepoint.commit()
-    except DBAPIError:
-        raise
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:
+        if isinstance(error, DBAPIError) and not isinstance(error, _OF_ONE_JOB):
+            raise
         savepoint.rollback()
         return None, error
     return result, None
 
 
-def _translated(failed: DBAPIError) -> StorageError:
-    if "full" in str(failed.orig):
+def _translated(failed: Exception) -> StorageError:
+    if isinstance(failed, StorageError):
+        return failed
+    cause = failed.orig if isinstance(failed, DBAPIError) else failed
+    if getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
         return NoSpace(0, 0)
     return WriteFailed()

@@ -12,7 +12,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy.engine import Connection
 
 from storage.catalog import Catalog, deleting, metadata, migrate
-from storage.errors import NotFound
+from storage.errors import NotFound, WriteFailed
 
 
 @pytest.fixture
@@ -90,3 +90,26 @@ def test_the_migrations_make_what_the_code_expects(tmp_path: Path) -> None:
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
     engine.dispose()
+
+
+async def test_a_catalog_that_failed_is_repaired_and_goes_on(catalog: Catalog) -> None:
+    await catalog.write(lambda connection: connection.execute(insert("before")).rowcount)
+    with pytest.raises(WriteFailed):
+        await catalog.write(lambda connection: connection.exec_driver_sql("SELECT * FROM nowhere").rowcount)
+    assert not catalog.healthy
+    await catalog.write(lambda connection: connection.execute(insert("after")).rowcount)
+    assert catalog.healthy
+    assert await keys(catalog) == ["after", "before"]
+
+
+async def test_a_statement_that_is_wrong_fails_alone(catalog: Catalog) -> None:
+    await catalog.write(lambda connection: connection.execute(insert("twice")).rowcount)
+    results = await asyncio.gather(
+        catalog.write(lambda connection: connection.execute(insert("before")).rowcount),
+        catalog.write(lambda connection: connection.execute(insert("twice")).rowcount),
+        catalog.write(lambda connection: connection.execute(insert("after")).rowcount),
+        return_exceptions=True,
+    )
+    assert isinstance(results[1], sa.exc.IntegrityError)
+    assert catalog.healthy
+    assert await keys(catalog) == ["after", "before", "twice"]
