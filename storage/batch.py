@@ -15,7 +15,7 @@ from sqlalchemy.engine import Connection
 
 from storage import rows
 from storage.disk import translated
-from storage.errors import NameTaken, StorageError, WrongDigest
+from storage.errors import NameTaken, StorageError, WriteFailed, WrongDigest
 from storage.objects import PUBLISHED_MODE, Objects, new_object_id, write_all
 from storage.store import Published, UploadRequest
 from storage.writer import Workplace
@@ -74,7 +74,7 @@ class SmallFiles:
     async def _publish(self, batch: list[_SmallFile]) -> None:
         await self._workplace.disk.call(self._write_now, batch)
         good = [small for small in batch if small.refused is None]
-        outcomes, disposable = await self._workplace.catalog.write(lambda connection: self._rows(connection, good))
+        outcomes, disposable = await self._recorded(good)
         for small in batch:
             outcome = small.refused or outcomes[small.object_id]
             if small.answer.done():
@@ -86,6 +86,23 @@ class SmallFiles:
         self._workplace.dispose(disposable)
         published = [key for key, outcome in outcomes.items() if isinstance(outcome, Published)]
         await self._workplace.disk.call(self._seal_now, published)
+
+    async def _recorded(self, batch: list[_SmallFile]) -> tuple[dict[str, Published | StorageError], list[str]]:
+        try:
+            return await self._workplace.catalog.write(lambda connection: self._rows(connection, batch))
+        except WriteFailed:  # rows may name the objects: the next start deletes those that have none
+            raise
+        except StorageError:
+            await self._workplace.disk.call(self._unlink_now, [small.object_id for small in batch])
+            raise
+
+    def _unlink_now(self, object_ids: list[str]) -> None:
+        """Delete what no row names. What cannot be deleted now is deleted by the next start."""
+        for object_id in object_ids:
+            try:
+                self._objects.unlink(object_id)
+            except OSError as failed:
+                logger.error("object %s could not be deleted: %s", object_id, failed)
 
     def _write_now(self, batch: list[_SmallFile]) -> None:
         """Check digests, create and write what is right, sync it all at once. Raises OSError for the whole batch."""
@@ -104,8 +121,7 @@ class SmallFiles:
             if object_ids:
                 self._objects.sync_all(object_ids, descriptors)
         except OSError:
-            for object_id in object_ids:
-                self._objects.unlink(object_id)
+            self._unlink_now(object_ids)
             raise
         finally:
             for descriptor in descriptors:

@@ -21,12 +21,13 @@ from typing import Any, Self
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
+from sqlalchemy.exc import DBAPIError
 
 from storage import recovery, rows
 from storage.batch import SmallFiles
 from storage.catalog import Catalog, uploads
 from storage.disk import Disk, translated
-from storage.errors import Fenced, NotFound, StorageError
+from storage.errors import Fenced, NotFound, StorageError, StoreRefused, WriteFailed
 from storage.expiry import drop_silent
 from storage.lease import Hold, lock_object
 from storage.naming import check_early
@@ -95,6 +96,15 @@ class LocalStore:
 
     async def __aenter__(self) -> Self:
         """Open and recover. Raises StoreRefused."""
+        try:
+            await self._open()
+        except StoreRefused:
+            raise
+        except (OSError, DBAPIError, StorageError) as failed:
+            raise StoreRefused(f"cannot use the data directory {self._data}: {_cause(failed)}") from failed
+        return self
+
+    async def _open(self) -> None:
         async with AsyncExitStack() as stack:
             self._disk = Disk()
             stack.callback(self._disk.close)
@@ -118,13 +128,15 @@ class LocalStore:
             stack.push_async_callback(self._finish_background)
             self._worker = asyncio.create_task(self._small_files.work())
             self._stack = stack.pop_all()
-        return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        self._small_files.stop()
-        await self._worker
-        await self._catalog.write(lambda connection: recovery.note_alive(connection, self._clock()))
-        await self._stack.aclose()
+        async with self._stack:
+            self._small_files.stop()
+            await self._worker
+            try:
+                await self._catalog.write(lambda connection: recovery.note_alive(connection, self._clock()))
+            except StorageError as failed:
+                logger.error("the time of closing could not be noted: %s", failed)
 
     async def _recover(self) -> None:
         known = await self._catalog.read(recovery.load_known)
@@ -149,8 +161,14 @@ class LocalStore:
         hold = Hold()
         try:
             descriptor = await self._on_disk(self._create_now, object_id)
-            await lock_object(descriptor, self._take_over_seconds)
-            existing = await self._insert(request, upload_id, object_id, lease, descriptor)
+            try:
+                await lock_object(descriptor, self._take_over_seconds)
+                existing = await self._insert(request, upload_id, object_id, lease)
+            except BaseException as failed:
+                await asyncio.shield(self._disk.call(os.close, descriptor))
+                if _has_no_row(failed):
+                    await asyncio.shield(self._disk.call(self._unlink_now, [object_id]))
+                raise
         except BaseException:
             self._space.release(upload_id)
             raise
@@ -172,12 +190,23 @@ class LocalStore:
 
     def _create_now(self, object_id: str) -> int:
         descriptor = self._objects.create(object_id)
-        self._objects.sync_entries([object_id])
+        try:
+            self._objects.sync_entries([object_id])
+        except OSError:
+            os.close(descriptor)
+            self._unlink_now([object_id])
+            raise
         return descriptor
 
-    async def _insert(
-        self, request: UploadRequest, upload_id: str, object_id: str, lease: str, descriptor: int
-    ) -> StoredFile | None:
+    def _unlink_now(self, object_ids: list[str]) -> None:
+        """Delete what no row names. What cannot be deleted now is deleted when the store is opened next."""
+        for object_id in object_ids:
+            try:
+                self._objects.unlink(object_id)
+            except OSError as failed:
+                logger.error("an object could not be deleted, the next start does it: %s", failed)
+
+    async def _insert(self, request: UploadRequest, upload_id: str, object_id: str, lease: str) -> StoredFile | None:
         now = self._clock()
         values = rows.request_values(request) | {
             "upload_id": upload_id,
@@ -199,12 +228,7 @@ class LocalStore:
             connection.execute(sa.insert(uploads).values(values))
             return existing
 
-        try:
-            return await self._catalog.write(work)
-        except StorageError:
-            await self._disk.call(os.close, descriptor)
-            await self._disk.call(self._objects.unlink, object_id)
-            raise
+        return await self._catalog.write(work)
 
     @asynccontextmanager
     async def resume(
@@ -383,6 +407,18 @@ class LocalStore:
         task = asyncio.create_task(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
+
+
+def _cause(failed: Exception) -> str:
+    """What went wrong, in the words of whoever said it."""
+    if isinstance(failed, DBAPIError):
+        return str(failed.orig)
+    return (failed.strerror or str(failed)).lower() if isinstance(failed, OSError) else str(failed)
+
+
+def _has_no_row(failed: BaseException) -> bool:
+    """Whether an insert that ended so has changed nothing: a failed or a cancelled one may have."""
+    return isinstance(failed, StorageError) and not isinstance(failed, WriteFailed)
 
 
 def _check_name(connection: Connection, request: UploadRequest) -> StoredFile | None:

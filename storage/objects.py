@@ -9,6 +9,7 @@ import errno
 import os
 import secrets
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -81,14 +82,16 @@ class Objects:
     def sync_entries(self, object_ids: Collection[str]) -> None:
         """Make creating or deleting these durable."""
         for shard in {self._shard(object_id) for object_id in object_ids}:
-            os.fsync(shard)
+            with _reopened(shard) as folder:
+                os.fsync(folder)
 
     def sync_all(self, object_ids: Sequence[str], descriptors: Sequence[int]) -> None:
         """Make all of these new objects durable, content and entry, with one syncfs(2) where there is one."""
         if hasattr(_libc, "syncfs"):
-            if _libc.syncfs(self._root):
-                code = ctypes.get_errno()
-                raise OSError(code, os.strerror(code), "syncfs")
+            with _reopened(self._root) as folder:
+                if _libc.syncfs(folder):
+                    code = ctypes.get_errno()
+                    raise OSError(code, os.strerror(code), "syncfs")
             return
         for descriptor in descriptors:
             os.fdatasync(descriptor)
@@ -112,6 +115,16 @@ class Objects:
 
     def move_to(self, object_id: str, folder: Path) -> None:
         os.rename(object_id, folder / object_id, src_dir_fd=self._shard(object_id))
+
+
+@contextmanager
+def _reopened(folder: int) -> Iterator[int]:
+    """A descriptor of its own for one sync: one whose sync failed is never synced again (fsync(2), NOTES)."""
+    descriptor = os.open(".", os.O_RDONLY | os.O_DIRECTORY | _FLAGS, dir_fd=folder)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def sync_folder(folder: Path) -> None:

@@ -312,6 +312,12 @@ class LocalWriter:
         os.fchmod(self._descriptor, PUBLISHED_MODE)
         os.fsync(self._descriptor)
 
+    def _unseal_now(self) -> None:
+        try:
+            os.fchmod(self._descriptor, OPEN_MODE)
+        except OSError as failed:  # the modes follow the rows when the store is opened next
+            logger.error("object %s stays read-only: %s", self._object_id, failed)
+
     async def _publish(self, size: int, digest: Digest) -> Published:
         """Whoever is let in next finds it published, or open as it was: cancelling waits for the one or the other."""
         now = self._workplace.clock()
@@ -328,7 +334,7 @@ class LocalWriter:
             await self._on_disk(self._seal_now)
             published, disposable = await self._workplace.catalog.write(work)
         except StorageError:
-            await self._workplace.disk.call(os.fchmod, self._descriptor, OPEN_MODE)
+            await self._workplace.disk.call(self._unseal_now)
             raise
         self._end(disposable)
         return published
