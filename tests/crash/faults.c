@@ -79,6 +79,7 @@ static void look_at(struct call *call, enum kind kind, int descriptor, const cha
     int saved = errno;
     *call = (struct call){.kind = kind, .descriptor = descriptor, .offset = -1, .length = -1};
     if (!control) return;
+    if (path && !strcmp(path, ".")) path = NULL;
     if (!path || path[0] != '/') {
         if (descriptor == AT_FDCWD) snprintf(link, sizeof link, "/proc/self/cwd");
         else snprintf(link, sizeof link, "/proc/self/fd/%d", descriptor);
@@ -104,10 +105,17 @@ static void note(const struct call *call, const char *path, long result, int err
 
 /* -------------------------------------------------------------------------------------------------- what befalls it */
 
+/* Whether the path contains the part, or ends with it when the part ends with a dollar sign. */
+static int lies(const char *path, const char *part) {
+    size_t size = strlen(part), length = strlen(path);
+    if (!size || part[size - 1] != '$') return strstr(path, part) != NULL;
+    return length >= size - 1 && !strncmp(path + length - (size - 1), part, size - 1);
+}
+
 static enum action befalls(const struct call *call) {
     enum action action = atomic_load(&control->action);
     if (!call->counts || action == NOTHING || !(control->kinds >> call->kind & 1)) return NOTHING;
-    if (control->part[0] && !strstr(call->path, control->part)) return NOTHING;
+    if (!lies(call->path, control->part)) return NOTHING;
     uint32_t seen = atomic_fetch_add(&control->seen, 1) + 1;
     if (seen != control->nth && !(control->onwards && seen > control->nth)) return NOTHING;
     atomic_fetch_add(&control->struck, 1);

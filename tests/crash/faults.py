@@ -59,7 +59,8 @@ class _Action(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Which calls: of a kind (of any, when it is None), on paths that contain `part`."""
+    """Which calls: of a kind (of any, when it is None), on paths that contain `part`, or that end with it when it ends
+    with a dollar sign."""
 
     kind: Kind | None = None
     part: str = ""

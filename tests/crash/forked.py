@@ -68,33 +68,37 @@ class ForkedServer:
 
 
 class Nursery:
-    """The process that forks. `log` is what its servers wrote to stderr."""
+    """The process that forks."""
 
-    def __init__(self, environment: Mapping[str, str], log: Path) -> None:
+    def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = environment
-        self._log = log
+        self._log: list[str] = []
+        self._more = asyncio.Event()
+        self._reader: asyncio.Task[None] | None = None
         self._process: Process | None = None
         self._server: ForkedServer | None = None
 
     async def __aenter__(self) -> Self:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("TOWLINE_")}
-        with self._log.open("wb") as log:
-            self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "tests.crash.forked"),
-                stdin=PIPE,
-                stdout=PIPE,
-                stderr=log,
-                cwd=self._log.parent,
-                env=inherited | {"PYTHONPATH": str(CHECKOUT), "PYTHONUNBUFFERED": "1"} | dict(self._environment),
-            )
+        self._process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "tests.crash.forked"),
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=PIPE,
+            cwd=CHECKOUT,
+            env=inherited | {"PYTHONPATH": str(CHECKOUT), "PYTHONUNBUFFERED": "1"} | dict(self._environment),
+        )
+        self._reader = asyncio.create_task(self._read_log(self._process))
         return self
 
     async def __aexit__(self, *_: object) -> None:
         assert self._process is not None
         if self._server is not None and self._server.pid:
             await self._server.stop(signal.SIGKILL)
+        assert self._reader is not None
         self._process.kill()
         await self._process.wait()
+        await self._reader
 
     async def start(self, data: Path) -> ForkedServer:
         """Returns when it listens. Raises NotStarted. The one before must have ended."""
@@ -113,7 +117,19 @@ class Nursery:
 
     def logged(self) -> str:
         """What all servers wrote to stderr so far."""
-        return self._log.read_text(errors="replace")
+        return "".join(self._log)
+
+    async def until_logged(self, text: str) -> None:
+        """Until a server has written `text`."""
+        while text not in self.logged():
+            self._more.clear()
+            await self._more.wait()
+
+    async def _read_log(self, process: Process) -> None:
+        assert process.stderr is not None
+        while line := await process.stderr.readline():
+            self._log.append(line.decode(errors="replace"))
+            self._more.set()
 
 
 def main() -> None:

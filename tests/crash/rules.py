@@ -18,7 +18,7 @@ OBJECTS: Final = "/objects/"
 WAL: Final = "/catalog.db-wal"
 SEALED: Final = 0o400
 SYNCS: Final = (Kind.FSYNC, Kind.FDATASYNC, Kind.SYNCFS)
-_MESSAGE: Final = re.compile(r'"type":"(ready|ack|complete|cancelled)"(?:,"offset":(\d+))?')
+_MESSAGE: Final = re.compile(r'"type":"(ready|ack|complete|cancelled|error)"(?:,"offset":(\d+))?')
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ def _entries(trace: Trace) -> Iterable[str]:
     """An object's entry is synced before the commit that names it, and that before the answer."""
     for created in trace.created():
         answer = next((answer for answer in trace.answers if answer.at > created.ended), None)
-        if answer is None:
+        if answer is None or answer.kind == "error":
             continue
         synced = trace.entry_syncs(created.path, created.ended, answer.at)
         if not synced:

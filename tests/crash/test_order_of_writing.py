@@ -26,7 +26,7 @@ async def traced(plan: Plan, tmp_path: Path) -> AsyncIterator[tuple[Faults, Fork
     root = tmp_path / "root"
     root.mkdir()
     with Faults(tmp_path / "faults", root) as faults:
-        async with Nursery(faults.environment, tmp_path / "log") as nursery:
+        async with Nursery(faults.environment) as nursery:
             yield faults, await nursery.start(root / "data")
 
 
