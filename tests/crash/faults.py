@@ -91,6 +91,10 @@ class Traced:
     path: str
     """From the root on; the message of a SEND."""
 
+    @property
+    def is_message(self) -> bool:
+        return self.kind is Kind.SEND
+
     def __str__(self) -> str:
         outcome = errno.errorcode.get(self.errno, str(self.result))
         return f"{self.began}-{self.ended} {self.kind.value} {self.path} {self.offset} {self.length} = {outcome}"

@@ -108,6 +108,11 @@ class Nursery:
         self._server = ForkedServer(self)
         return await self._server.started()
 
+    async def ended(self) -> int:
+        """The exit code of the last server, once it has ended by itself."""
+        assert self._server is not None
+        return await self._server.ended()
+
     async def line(self) -> str:
         assert self._process is not None
         assert self._process.stdout is not None
