@@ -58,6 +58,12 @@ class Space:
             raise NoSpace(outstanding, available)
         self._reservations[key] = _Reservation(outstanding)
 
+    def reserve_ahead(self, key: str, needed: int, ahead: int = STREAM_STEP) -> None:
+        """Promise `needed` bytes to `key`, in place of what it had, and up to `ahead` more where there is room: who
+        does not know how much will come asks seldom, and has the last of the disk too. Raises NoSpace."""
+        self.reserve(key, needed)
+        self._reservations[key].outstanding += min(ahead, self.available())
+
     def used(self, key: str, size: int) -> None:
         """`size` of the promised bytes were written: the file system counts them from now on."""
         if (kept := self._reservations.get(key)) is not None:

@@ -20,7 +20,7 @@ from storage.disk import Disk, translated
 from storage.errors import Incomplete, StorageError, TooLong, WriteFailed, WrongDigest
 from storage.lease import Hold
 from storage.objects import OPEN_MODE, PUBLISHED_MODE, read_range, write_all
-from storage.space import STREAM_STEP, Space
+from storage.space import Space
 from storage.store import Clock, Published, StoredFile, UploadRequest
 from transfer.protocol.digest import Digest, Hasher, digest_of, new_hasher
 from transfer.protocol.leaves import NO_TAIL, Buffer, LeafHasher, Tail, join_leaves
@@ -168,7 +168,7 @@ class LocalWriter:
     def _reserve_for_stream(self, end: int) -> None:
         space = self._workplace.space
         if self.size is None and space.outstanding(self.upload_id) < end - self._received.furthest:
-            space.reserve(self.upload_id, end - self._received.furthest + STREAM_STEP)
+            space.reserve_ahead(self.upload_id, end - self._received.furthest)
 
     # -------------------------------------------------------------------------------------------- durable points
 

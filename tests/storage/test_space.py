@@ -30,6 +30,15 @@ def test_the_second_half_and_a_bit_more_is_refused(space: Space) -> None:
     assert 0 < refused.value.available <= GIB // 2 + GIB // 8
 
 
+def test_a_stream_reserves_ahead_no_more_than_there_is(space: Space) -> None:
+    space.reserve("a", GIB // 2)
+    space.reserve_ahead("b", GIB // 4, GIB)
+    assert GIB * 3 // 8 < space.outstanding("b") <= GIB * 5 // 8
+    with pytest.raises(NoSpace):
+        space.reserve_ahead("c", GIB // 4, GIB)
+    assert space.outstanding("c") == 0
+
+
 def test_a_new_reservation_takes_the_place_of_the_old_one(space: Space) -> None:
     space.reserve("a", GIB // 2)
     space.reserve("a", GIB * 3 // 4)
