@@ -40,6 +40,10 @@ class Case:
     error: int | None
     onwards: bool
 
+    @property
+    def way(self) -> object:
+        return self.call.kind, self.error, self.onwards
+
     def set(self, faults: Faults) -> None:
         if self.error is None:
             faults.shorten(self.call, nth=self.nth, onwards=self.onwards)
@@ -66,18 +70,24 @@ def cases_of(calls: Iterable[Traced]) -> list[Case]:
 
 
 def chosen(cases: Sequence[Case], chance: random.Random) -> list[Case]:
-    """Each call once, in one of its ways; and each way once, on one of the calls of its kind and place. Of writes to
-    the catalog, which come in long runs, a dozen."""
+    """Each call in one of its ways, and each way to fail on one call of its kind; of the writes to the catalog, which
+    come in long runs, a dozen."""
     by_call: dict[tuple[Call, int], list[Case]] = {}
-    by_way: dict[tuple[Call, int | None, bool], list[Case]] = {}
+    by_way: dict[object, list[Case]] = {}
     for case in cases:
         by_call.setdefault((case.call, case.nth), []).append(case)
-        by_way.setdefault((case.call, case.error, case.onwards), []).append(case)
+        by_way.setdefault(case.way, []).append(case)
     catalog_writes = [key for key in by_call if key[0].kind is Kind.WRITE and "catalog" in key[0].part]
     for key in chance.sample(catalog_writes, max(0, len(catalog_writes) - CI_PLACES_OF_WRITES)):
         del by_call[key]
-    picked = [chance.choice(ways) for ways in (*by_call.values(), *by_way.values())]
-    return sorted(set(picked), key=cases.index)
+    picked: dict[object, Case] = {}
+    further = []
+    for ways in by_call.values():
+        case = chance.choice([case for case in ways if case.way not in picked] or ways)
+        further.append(case)
+        picked.setdefault(case.way, case)
+    rest = [chance.choice(ways) for way, ways in by_way.items() if way not in picked]
+    return sorted({*further, *rest}, key=cases.index)
 
 
 @pytest.fixture
