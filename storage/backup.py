@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
 from storage import rows
-from storage.catalog import completed, deleting, files, leaves, open_alone, open_beside, uploads
+from storage.catalog import completed, connected, deleting, files, leaves, open_alone, open_beside, uploads
 from storage.errors import StoreRefused
 from storage.objects import OPEN_MODE, PUBLISHED_MODE, SHARDS, Objects, sync_folder, write_all
 from storage.opening import check_store, lock_folder, make_folders, write_identity
@@ -140,15 +140,13 @@ class _Copy:
         self._done = BackedUp()
 
     def run(self) -> BackedUp:
-        engine = open_alone(self._growing / "catalog.db")
-        with engine.begin() as connection:
+        with connected(open_alone(self._growing / "catalog.db")) as connection:
             self._progress.begin("backing up", _size(connection))
             for file in _files(connection):
                 self._take_file(connection, file)
             for row in connection.execute(sa.select(uploads)).all():
                 self._take_upload(connection, row)
             connection.execute(sa.delete(deleting))
-        engine.dispose()
         (self._growing / _COPYING).unlink(missing_ok=True)
         for status in list(self._copies.scan()):
             if status.object_id not in self._kept:
@@ -198,12 +196,8 @@ class _Copy:
         self._done.copied_bytes += file.size
 
     def _is_still_listed(self, file: StoredFile) -> bool:
-        engine = open_beside(self._data / "catalog.db")
-        try:
-            with engine.connect() as connection:
-                return rows.file_is_there(connection, file.file_id)
-        finally:
-            engine.dispose()
+        with connected(open_beside(self._data / "catalog.db")) as connection:
+            return rows.file_is_there(connection, file.file_id)
 
     # --------------------------------------------------------------------------------------------------- uploads
 

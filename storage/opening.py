@@ -13,7 +13,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from storage.catalog import facts, migrate, open_beside
+from storage.catalog import connected, facts, migrate, open_alone, open_beside
 from storage.errors import StoreRefused
 from storage.objects import Objects, sync_folder
 
@@ -100,10 +100,8 @@ def write_identity(data: Path, store_id: str) -> None:
 
 def bear_id(path: Path, store_id: str) -> None:
     """Have the catalog at `path` say whose it is."""
-    engine = sa.create_engine(sa.engine.URL.create("sqlite", database=str(path)))
-    with engine.begin() as connection:
+    with connected(open_alone(path)) as connection:
         connection.execute(sa.insert(facts).prefix_with("OR REPLACE").values(key="store_id", value=store_id))
-    engine.dispose()
 
 
 def check_store(data: Path) -> str:
@@ -137,9 +135,5 @@ def read_identity(data: Path) -> str:
 
 def borne_id(catalog: Path) -> str | None:
     """The id of the store whose catalog this is. Raises StoreRefused when it cannot be read."""
-    engine = open_beside(catalog)
-    try:
-        with engine.connect() as connection:
-            return connection.execute(sa.select(facts.c.value).where(facts.c.key == "store_id")).scalar_one_or_none()
-    finally:
-        engine.dispose()
+    with connected(open_beside(catalog)) as connection:
+        return connection.execute(sa.select(facts.c.value).where(facts.c.key == "store_id")).scalar_one_or_none()

@@ -23,10 +23,10 @@ from pathlib import Path
 from typing import Final
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.engine import Connection
 
 from storage import rows
-from storage.catalog import EPOCH, files, migrate, open_alone, open_beside, uploads
+from storage.catalog import EPOCH, connected, files, migrate, open_alone, open_beside, uploads
 from storage.errors import StoreRefused
 from storage.objects import Objects, ObjectStatus, sync_folder
 from storage.opening import (
@@ -101,14 +101,11 @@ def _needs_it(data: Path) -> bool:
 
 
 def _is_sound(catalog: Path) -> bool:
-    engine = open_beside(catalog)
     try:
-        with engine.connect() as connection:
+        with connected(open_beside(catalog)) as connection:
             return bool(connection.exec_driver_sql("PRAGMA integrity_check(1)").scalar_one() == "ok")
     except StoreRefused:
         return False
-    finally:
-        engine.dispose()
 
 
 def _own_catalog(data: Path, objects: Objects) -> str | None:
@@ -116,17 +113,14 @@ def _own_catalog(data: Path, objects: Objects) -> str | None:
     catalog = data / "catalog.db"
     if not catalog.exists() or not _is_sound(catalog):
         return None
-    engine = open_beside(catalog)
     try:
-        with engine.connect() as connection:
+        with connected(open_beside(catalog)) as connection:
             named = set(connection.execute(sa.select(files.c.file_id)).scalars())
             named |= set(connection.execute(sa.select(uploads.c.object_id)).scalars())
         lying = {status.object_id for status in objects.scan()}
         return borne_id(catalog) if named & lying or not lying else None
     except StoreRefused:  # sound, and no catalog of ours
         return None
-    finally:
-        engine.dispose()
 
 
 class _Salvage:
@@ -142,21 +136,20 @@ class _Salvage:
     def run(self) -> Salvaged:
         found = sorted(self._objects.scan())
         published = [status for status in found if not status.mode & _OWNER_WRITES]
-        engine = self._new_catalog()
+        self._begin_catalog()
         self._progress.begin("recovering", sum(status.size for status in published))
         for batch in _batches(published):
-            with engine.begin() as connection:
+            with connected(open_alone(self._data / _NEW)) as connection:
                 for status in batch:
                     self._take(connection, status)
-        with engine.connect() as connection:
+        with connected(open_alone(self._data / _NEW)) as connection:
             named = set(connection.execute(sa.select(files.c.file_id)).scalars())
-        engine.dispose()
         self._done.files = len(named)
         self._set_aside([status.object_id for status in found if status.object_id not in named])
         self._put_in_place()
         return self._done
 
-    def _new_catalog(self) -> Engine:
+    def _begin_catalog(self) -> None:
         """The one of an earlier run goes on, where it is sound."""
         path = self._data / _NEW
         try:
@@ -168,7 +161,6 @@ class _Salvage:
             for leftover in self._data.glob(f"{_NEW}*"):
                 leftover.unlink()
             migrate(path)
-        return open_alone(path)
 
     def _take(self, connection: Connection, status: ObjectStatus) -> None:
         """Hash one content and make it a file, unless it is one already."""
@@ -214,7 +206,6 @@ class _Salvage:
         except StoreRefused:
             store_id = new_store_id()
         bear_id(self._data / _NEW, store_id)
-        open_alone(self._data / _NEW).connect().close()
         self._set_catalog_aside()
         (self._data / _NEW).rename(self._data / "catalog.db")
         write_identity(self._data, store_id)
