@@ -196,14 +196,15 @@ def open_beside(path: Path) -> Engine:
 
 
 def migrate(path: Path) -> None:
-    """Make the catalog at `path`, or bring it to the newest schema."""
+    """Make the catalog at `path`, or bring it to the newest schema. Raises StoreRefused, NoSpace, WriteFailed."""
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
-    engine = _connect(path, writes=True)
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
-    engine.dispose()
+    try:
+        with connected(_connect(path, writes=True)) as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+    except DBAPIError as failed:
+        raise _translated(failed) from failed
 
 
 @dataclass(slots=True)
@@ -352,6 +353,8 @@ def _translated(failed: Exception) -> StorageError:
     if isinstance(failed, StorageError):
         return failed
     cause = failed.orig if isinstance(failed, DBAPIError) else failed
+    if getattr(cause, "sqlite_errorname", "").startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+        return StoreRefused(f"the catalog is damaged ({cause}): stop the server and run towline recover")
     if getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
         return NoSpace(0, 0)
     return WriteFailed()

@@ -155,7 +155,7 @@ class _Salvage:
         try:
             migrate(path)
             sound = _is_sound(path)
-        except sa.exc.DBAPIError:
+        except StoreRefused:
             sound = False
         if not sound:
             for leftover in self._data.glob(f"{_NEW}*"):

@@ -203,6 +203,28 @@ async def test_a_missing_catalog_is_refused(data: Path, reopened: Open) -> None:
     assert len(objects(data)) == 1
 
 
+async def refusal(store: LocalStore) -> str:
+    """Why it does not open; empty when it does."""
+    try:
+        async with store:
+            return ""
+    except StoreRefused as refused:
+        return str(refused)
+
+
+async def test_a_catalog_that_is_damaged_opens_or_is_refused_whichever_page_it_is(data: Path, reopened: Open) -> None:
+    async with reopened() as store:
+        await store.put(REQUEST, WHOLE, digest_bytes(WHOLE))
+    sound = (data / "catalog.db").read_bytes()
+    sentences: list[str] = []
+    for page in range(0, len(sound), 4096):
+        (data / "catalog.db").write_bytes(sound[:page] + b"\xff" * 4096 + sound[page + 4096 :])
+        sentences.append(await refusal(reopened()))
+    assert len(list(filter(None, sentences))) >= 5
+    assert [sentence for sentence in sentences if sentence and "towline recover" not in sentence] == []
+    assert len(objects(data)) == 1
+
+
 async def test_the_catalog_of_another_store_is_refused(data: Path, reopened: Open, tmp_path: Path) -> None:
     async with reopened(), LocalStore(tmp_path / "other", min_free_bytes=0):
         pass
