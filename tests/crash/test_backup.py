@@ -4,27 +4,24 @@ import asyncio
 import os
 import random
 import shutil
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
-import client
 from storage.backup import UNFINISHED, back_up
 from storage.local import LocalStore
 from storage.progress import Silent
 from storage.store import FileQuery, UploadRequest
 from storage.verification import Verification
+from tests.crash.load import Known, Load
 from tests.crash.plan import Plan
 from tests.crash.power import LoopDisk
 from tests.crash.victim import killed_after, time_of
 from tests.end_to_end.scene import MIB
 from tests.server import ServerProcess
 from transfer.principal import ANONYMOUS
-from transfer.protocol.digest import Digest, digest_bytes
+from transfer.protocol.digest import digest_bytes
 from transfer.protocol.names import Name
 
-Known = dict[str, Digest]
 KILLS_AT_ONCE = 4
 """At most, of one backup."""
 
@@ -109,54 +106,6 @@ async def test_a_backup_that_said_it_is_done_survives_a_power_cut(plan: Plan, di
         for folder in (data, target):
             shutil.rmtree(folder)
         plan.report("backup", power_cuts=1)
-
-
-# ---------------------------------------------------------------------------------------------------------- under load
-
-
-class Load:
-    """Clients that upload, replace and delete without a pause, whatever becomes of the server."""
-
-    def __init__(self, url: str, folder: Path, chance: random.Random) -> None:
-        self._url = url
-        self._folder = folder
-        self._chance = chance
-        self._changed = asyncio.Event()
-        self.kept: Known = {}
-        """Files that were complete, and that nobody will replace or delete."""
-        self.contents: set[str] = set()
-        """Digests of everything that was ever sent."""
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        clients = [asyncio.create_task(self._upload(number)) for number in range(4)]
-        try:
-            yield
-        finally:
-            for task in clients:
-                task.cancel()
-            await asyncio.gather(*clients, return_exceptions=True)
-
-    async def until_kept(self, count: int) -> None:
-        while len(self.kept) < count:
-            self._changed.clear()
-            await self._changed.wait()
-
-    async def _upload(self, number: int) -> None:
-        source, turn = self._folder / f"source-{number}", 0
-        async with client.connect(self._url, give_up_after=600) as connection:
-            while True:
-                turn += 1
-                content = self._chance.randbytes(self._chance.choice([100, 5_000, MIB, 3 * MIB + 77]))
-                source.write_bytes(content)
-                digest = digest_bytes(content)
-                self.contents.add(str(digest))
-                passing = turn % 3 == 0
-                name = f"passing-{number}" if passing else f"{number}/{turn}"
-                await connection.upload(source, name=name, if_exists="replace")
-                if not passing:
-                    self.kept[name] = digest
-                    self._changed.set()
 
 
 async def test_a_backup_of_a_server_that_is_killed_under_load_is_whole(plan: Plan, tmp_path: Path) -> None:

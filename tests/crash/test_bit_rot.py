@@ -3,6 +3,7 @@
 Flips go straight into objects, beside everything that is recorded of them.
 """
 
+import asyncio
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ import client
 from storage.local import LocalStore
 from storage.store import UploadRequest
 from storage.verification import Damage, Verification, Verified
+from tests.crash.load import Load
 from tests.crash.plan import Plan
 from tests.end_to_end.scene import MIB, Recorder, content, stored
 from tests.server import running
@@ -191,3 +193,14 @@ async def test_every_flip_in_a_published_file_is_found_by_verify(plan: Plan, tmp
         for file in rotten:
             flip(file.object, flipped[file.name], bits[file.name])
         plan.report("bit rot", flips_in_files=count, found_by_verify=len(found))
+
+
+async def test_verify_calls_nothing_damaged_that_moves_on_while_it_reads(plan: Plan, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    async with running(Settings(data=data, min_free_bytes=0)) as url:
+        load = Load(url, tmp_path, plan.chance("moving"))
+        async with load.running():
+            for _ in range(plan.count(30, 200)):
+                assert await asyncio.to_thread(damaged_contents, data) == []
+                plan.report("bit rot", verified_under_load=1)
+    assert load.kept
