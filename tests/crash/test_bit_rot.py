@@ -63,6 +63,13 @@ class Unfinished:
         self.damaged.add(offset // LEAF)
 
     @property
+    def most_resumed(self) -> int:
+        """The last leaf is read before the upload goes on: where it is damaged nothing goes on behind it."""
+        last = (self.durable.furthest - 1) // LEAF
+        recorded = last in self.damaged and last not in self.unrecorded
+        return min(self.durable.leading, last * LEAF) if recorded else self.durable.leading
+
+    @property
     def unrecorded(self) -> set[int]:
         """Leaves that have no checksum yet, as only a part of them is there: a wrong digest shows what is wrong."""
         tail = self.durable.furthest // LEAF if self.durable.covers(self.tail_start, self.durable.furthest) else -1
@@ -138,6 +145,7 @@ async def test_damage_below_the_offset_is_sent_again_and_never_published(plan: P
             await client.upload(url, source, on_event=heard)
             assert await stored(url, "a.bin") == upload.whole, case
         assert heard.complete.sent_bytes <= upload.most_sent, case
+        assert heard.offsets[0] <= upload.most_resumed, case
         unrecorded = len(upload.unrecorded)
         plan.report("bit rot", flips_in_uploads=count, uploads_resumed=1, leaves_without_a_checksum=unrecorded)
         for path in (upload.object, source):

@@ -1,6 +1,7 @@
 """`towline recover` killed at any moment, again and again: no content is lost, and in the end the server has them."""
 
 import hashlib
+import itertools
 import random
 import shutil
 from collections import Counter
@@ -15,7 +16,7 @@ from storage.store import FileQuery, UploadRequest
 from storage.verification import Verification
 from tests.crash.plan import Plan
 from tests.crash.power import LoopDisk
-from tests.crash.victim import killed_after, time_of
+from tests.crash.victim import killed_after, killed_before_change, time_of
 from tests.end_to_end.scene import MIB
 from transfer.principal import ANONYMOUS
 from transfer.protocol.digest import digest_bytes
@@ -104,6 +105,27 @@ async def test_a_recovery_that_is_killed_loses_nothing_and_goes_on(plan: Plan, t
         shutil.rmtree(data)
         plan.report("recover", recoveries=1)
     plan.report("recover", killed=kills)
+
+
+async def test_a_recovery_may_be_killed_before_each_change_that_it_makes(plan: Plan, tmp_path: Path) -> None:
+    chance, pristine = plan.chance("recover, step by step"), tmp_path / "pristine"
+    before = await made(pristine, chance)
+    expected = expected_names(pristine)
+    (pristine / "catalog.db").write_bytes(chance.randbytes(5_000))
+    for number in itertools.count():
+        data = tmp_path / str(number)
+        shutil.copytree(pristine, data)
+        killed = killed_before_change(number, partial(recover, data))
+        if not started(data):
+            assert killed
+            recover(data)
+        assert await names(data) == expected, number
+        assert digests(data) == before, number
+        assert (data / "quarantine" / "catalog-1" / "catalog.db").stat().st_size == 5_000, number
+        if not killed:
+            break
+        shutil.rmtree(data)
+        plan.report("recover", killed_before_a_change=1)
 
 
 async def test_a_recovery_that_said_it_is_done_survives_a_power_cut(plan: Plan, disk: LoopDisk) -> None:

@@ -3,17 +3,20 @@
 import os
 import select
 import signal
+import sys
 import time
 import traceback
 from collections.abc import Callable
+from typing import Final
+
+CHANGES: Final = {"os.rename", "os.link", "os.remove", "os.mkdir"}
+"""Audit events of Python's, raised right before the calls."""
 
 
 def killed_after(seconds: float, work: Callable[[], object]) -> bool:
     """Run `work` in a fork and SIGKILL it after so long. False when it had ended by then; AssertionError when it
     failed. No thread of this process may hold anything that `work` needs."""
-    pid = os.fork()
-    if pid == 0:
-        _end_with(work)
+    pid = _forked(work)
     descriptor = os.pidfd_open(pid)
     try:
         ended, _, _ = select.select([descriptor], [], [], seconds)
@@ -21,6 +24,36 @@ def killed_after(seconds: float, work: Callable[[], object]) -> bool:
             os.kill(pid, signal.SIGKILL)
     finally:
         os.close(descriptor)
+    return _was_killed(pid)
+
+
+def killed_before_change(number: int, work: Callable[[], object]) -> bool:
+    """Run `work` in a fork that is killed right before its `number`-th change of what folders hold, counted from 0:
+    a rename, link, removal or new folder. False when there were not so many."""
+    left = number
+
+    def count(event: str, _: tuple[object, ...]) -> None:
+        nonlocal left
+        if event in CHANGES:
+            left -= 1
+            if left < 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    def watched() -> None:
+        sys.addaudithook(count)  # there is no way back, but for the end of the fork
+        work()
+
+    return _was_killed(_forked(watched))
+
+
+def _forked(work: Callable[[], object]) -> int:
+    pid = os.fork()
+    if pid == 0:
+        _end_with(work)
+    return pid
+
+
+def _was_killed(pid: int) -> bool:
     _, status = os.waitpid(pid, 0)
     assert status in (0, signal.SIGKILL), f"it failed by itself: {os.waitstatus_to_exitcode(status)}"
     return status != 0
