@@ -5,6 +5,7 @@ Flips go straight into objects, beside everything that is recorded of them.
 
 import asyncio
 import random
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,8 @@ from transfer.protocol.ranges import Range, RangeSet
 from transfer.settings import Settings
 
 LEAF = MIB
+AT_ONCE = 12
+"""Uploads in one store."""
 MOST_FLIPS = 8
 """In one object."""
 
@@ -51,6 +54,7 @@ def flips_left(count: int, chance: random.Random) -> Iterator[int]:
 class Unfinished:
     """An upload that was interrupted: what its client has, and what of it the server had made durable."""
 
+    name: str
     whole: bytes
     durable: RangeSet
     object: Path
@@ -63,24 +67,17 @@ class Unfinished:
         self.damaged.add(offset // LEAF)
 
     @property
+    def provable(self) -> set[int]:
+        """Damaged leaves that have a checksum: those that are whole, and the tail. Of others a wrong digest shows that
+        something is wrong, and the client what."""
+        size = self.durable.furthest
+        return {leaf for leaf in self.damaged if self.durable.covers(leaf * LEAF, min((leaf + 1) * LEAF, size))}
+
+    @property
     def most_resumed(self) -> int:
         """The last leaf is read before the upload goes on: where it is damaged nothing goes on behind it."""
         last = (self.durable.furthest - 1) // LEAF
-        recorded = last in self.damaged and last not in self.unrecorded
-        return min(self.durable.leading, last * LEAF) if recorded else self.durable.leading
-
-    @property
-    def unrecorded(self) -> set[int]:
-        """Leaves that have no checksum yet, as only a part of them is there: a wrong digest shows what is wrong."""
-        tail = self.durable.furthest // LEAF if self.durable.covers(self.tail_start, self.durable.furthest) else -1
-        return {leaf for leaf in self.damaged if not self._is_whole(leaf) and leaf != tail}
-
-    @property
-    def tail_start(self) -> int:
-        return self.durable.furthest - self.durable.furthest % LEAF
-
-    def _is_whole(self, leaf: int) -> bool:
-        return self.durable.covers(leaf * LEAF, (leaf + 1) * LEAF)
+        return min(self.durable.leading, last * LEAF) if last in self.provable else self.durable.leading
 
     @property
     def most_sent(self) -> int:
@@ -93,11 +90,10 @@ def damaged_contents(data: Path) -> list[Verified]:
         return [content for content in verification.contents() if content.damage is not None]
 
 
-def leaves_of(damage: Damage | None) -> Iterator[Range]:
+def leaves_of(damage: Damage | None) -> Iterator[int]:
     """The single leaves in what was found damaged."""
     for span in damage.ranges if damage else ():
-        for start in range(span.start, span.end, LEAF):
-            yield Range(start, min(start + LEAF, span.end))
+        yield from range(span.start // LEAF, -(-span.end // LEAF))
 
 
 def anywhere(ranges: RangeSet, chance: random.Random) -> int:
@@ -115,41 +111,55 @@ def some_ranges(size: int, chance: random.Random) -> list[Range]:
     return [Range(start, end) for start, end in zip([0, *cuts[1::2]], cuts[::2], strict=True)]
 
 
-async def interrupted(data: Path, name: str, chance: random.Random) -> Unfinished:
+async def interrupted(store: LocalStore, data: Path, name: str, chance: random.Random) -> Unfinished:
     """Write parts of a content, piece by piece, and leave it."""
     whole = content(chance.randint(LEAF // 2, 8 * LEAF), chance.randrange(1 << 32))
-    request = UploadRequest(name=Name(name), size=len(whole), owner=ANONYMOUS)
-    async with LocalStore(data, min_free_bytes=0) as store, store.begin(request) as writer:
+    request, before = UploadRequest(name=Name(name), size=len(whole), owner=ANONYMOUS), objects(data)
+    async with store.begin(request) as writer:
         for piece in some_ranges(len(whole), chance):
             for start in range(piece.start, piece.end, MIB):
                 await writer.write(start, [whole[start : min(start + MIB, piece.end)]])
         durable = await writer.sync()
-    (path,) = (path for path in (data / "objects").rglob("*") if path.is_file() and path.stat().st_mode & 0o200)
-    return Unfinished(whole, durable, path)
+    (path,) = objects(data) - before
+    return Unfinished(name, whole, durable, path)
+
+
+def objects(data: Path) -> set[Path]:
+    return set((data / "objects").glob("?/*"))
 
 
 async def test_damage_below_the_offset_is_sent_again_and_never_published(plan: Plan, tmp_path: Path) -> None:
-    flips = plan.count(200, 1_000)
-    for case, count in enumerate(flips_left(flips, plan.chance("resumed"))):
-        chance = plan.chance("resumed", case)
-        data, source = tmp_path / str(case) / "data", tmp_path / str(case) / "a.bin"
-        source.parent.mkdir()
-        upload = await interrupted(data, "a.bin", chance)
-        for _ in range(count):
-            upload.flip(chance)
-        found = {span.start // LEAF for content in damaged_contents(data) for span in leaves_of(content.damage)}
-        assert found == upload.damaged - upload.unrecorded, case
-        source.write_bytes(upload.whole)
-        heard = Recorder()
-        async with running(Settings(data=data, min_free_bytes=0)) as url:
-            await client.upload(url, source, on_event=heard)
-            assert await stored(url, "a.bin") == upload.whole, case
-        assert heard.complete.sent_bytes <= upload.most_sent, case
-        assert heard.offsets[0] <= upload.most_resumed, case
-        unrecorded = len(upload.unrecorded)
-        plan.report("bit rot", flips_in_uploads=count, uploads_resumed=1, leaves_without_a_checksum=unrecorded)
-        for path in (upload.object, source):
-            path.unlink()
+    cases = list(enumerate(flips_left(plan.count(200, 1_000), plan.chance("resumed"))))
+    for first in range(0, len(cases), AT_ONCE):
+        await resume_damaged(plan, tmp_path / str(first), cases[first : first + AT_ONCE])
+        shutil.rmtree(tmp_path / str(first))
+
+
+async def resume_damaged(plan: Plan, folder: Path, cases: list[tuple[int, int]]) -> None:
+    """For each case, a number and how many flips, an upload that is interrupted, damaged and resumed."""
+    data, uploads = folder / "data", list[Unfinished]()
+    async with LocalStore(data, min_free_bytes=0) as store:
+        for case, flips in cases:
+            chance = plan.chance("resumed", case)
+            uploads.append(await interrupted(store, data, f"{case}.bin", chance))
+            for _ in range(flips):
+                uploads[-1].flip(chance)
+            plan.report("bit rot", flips_in_uploads=flips, uploads_resumed=1)
+    found = {str(content.name): set(leaves_of(content.damage)) for content in damaged_contents(data)}
+    assert found == {upload.name: upload.provable for upload in uploads if upload.provable}
+    async with running(Settings(data=data, min_free_bytes=0)) as url:
+        for upload in uploads:
+            await resume(url, folder, upload)
+            plan.report("bit rot", leaves_without_a_checksum=len(upload.damaged - upload.provable))
+
+
+async def resume(url: str, folder: Path, upload: Unfinished) -> None:
+    source, heard = folder / upload.name, Recorder()
+    source.write_bytes(upload.whole)
+    await client.upload(url, source, on_event=heard)
+    assert await stored(url, upload.name) == upload.whole, upload.name
+    assert heard.complete.sent_bytes <= upload.most_sent, upload.name
+    assert heard.offsets[0] <= upload.most_resumed, upload.name
 
 
 @dataclass(slots=True)
