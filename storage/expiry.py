@@ -11,16 +11,17 @@ from storage.recovery import note_alive
 
 
 def drop_silent(connection: Connection, now: datetime, pending_expiry: float, connected: set[str]) -> int:
-    """Drop what was silent for `pending_expiry` seconds and is not `connected`; returns how many uploads that were.
-    Their objects go to `deleting`. Notes that the store is alive."""
+    """Drop what was silent for `pending_expiry` seconds; returns how many uploads that were. Their objects go to
+    `deleting`. Notes that the store is alive, and that what is `connected` is not silent: if this process dies now,
+    their silence begins now."""
     before = now - timedelta(seconds=pending_expiry)
+    connection.execute(sa.update(uploads).where(uploads.c.upload_id.in_(connected)).values(active=now))
     silent = connection.execute(
         sa.select(uploads.c.upload_id, uploads.c.object_id).where(uploads.c.active < before)
     ).all()
-    dropped = [row for row in silent if row.upload_id not in connected]
-    for row in dropped:
+    for row in silent:
         connection.execute(sa.delete(uploads).where(uploads.c.upload_id == row.upload_id))
-    rows.dispose(connection, [row.object_id for row in dropped])
+    rows.dispose(connection, [row.object_id for row in silent])
     connection.execute(sa.delete(completed).where(completed.c.at < before))
     note_alive(connection, now)
-    return len(dropped)
+    return len(silent)

@@ -300,7 +300,10 @@ class MemoryStore:
 
     async def expire(self) -> int:
         before = self.clock() - self._pending_expiry
-        silent = [upload for upload in self._uploads.values() if upload.active < before and not upload.turn.locked()]
+        for upload in self._uploads.values():
+            if upload.turn.locked():
+                upload.active = self.clock()
+        silent = [upload for upload in self._uploads.values() if upload.active < before]
         for upload in silent:
             self.drop_upload(upload)
         self._completed = {key: completed for key, completed in self._completed.items() if completed.at >= before}

@@ -111,6 +111,15 @@ async def test_a_connected_upload_is_not_silent(store: Store, clock: ManualClock
     assert await is_there(store, "a.bin", b"abcd")
 
 
+async def test_while_somebody_is_connected_the_silence_has_not_begun(store: Store, clock: ManualClock) -> None:
+    """Were the process killed now, its bytes would be kept for as long as those of anybody who left now."""
+    async with store.begin(ask(size=4)):
+        clock.advance(10 * PENDING_EXPIRY)
+        await store.expire()
+        (shown,) = await store.unfinished(ANN)
+        assert shown.active == clock.now
+
+
 async def test_the_silence_begins_when_the_writer_leaves(store: Store, clock: ManualClock) -> None:
     async with store.begin(ask(size=4)) as writer:
         clock.advance(10 * PENDING_EXPIRY)
