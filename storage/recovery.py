@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from storage import rows
-from storage.catalog import EPOCH, deleting, facts, files, uploads
+from storage.catalog import EPOCH, completed, deleting, facts, files, uploads
 from storage.objects import OPEN_MODE, PUBLISHED_MODE, Objects, ObjectStatus
 
 logger = logging.getLogger("towline.recovery")
@@ -100,20 +100,23 @@ def _mend_published(objects: Objects, status: ObjectStatus, size: int) -> None:
 
 def settle_rows(connection: Connection, known: Known, failed: set[str], now: datetime) -> None:
     """The catalog's part: failed uploads, finished deletions, and the time that this store was not open, which does
-    not count as silence."""
+    not count as silence: neither of unfinished uploads nor of completed ones, which are remembered as long."""
     for object_id in failed:
         connection.execute(sa.update(uploads).where(uploads.c.object_id == object_id).values(failed=True))
     rows.disposed(connection, known.deleting)
     alive = connection.execute(sa.select(facts.c.value).where(facts.c.key == "alive")).scalar_one_or_none()
     downtime = now - (EPOCH + timedelta(microseconds=int(alive))) if alive is not None else timedelta(0)
     if downtime > timedelta(0):
-        for row in connection.execute(sa.select(uploads.c.upload_id, uploads.c.active)).all():
-            connection.execute(
-                sa.update(uploads)
-                .where(uploads.c.upload_id == row.upload_id)
-                .values(active=min(now, row.active + downtime))
-            )
+        _move_on(connection, uploads.c.upload_id, uploads.c.active, downtime, now)
+        _move_on(connection, completed.c.upload_id, completed.c.at, downtime, now)
     note_alive(connection, now)
+
+
+def _move_on(
+    connection: Connection, key: "sa.Column[str]", moment: "sa.Column[datetime]", by: timedelta, now: datetime
+) -> None:
+    for known, before in connection.execute(sa.select(key, moment)).all():
+        connection.execute(sa.update(key.table).where(key == known).values({moment: min(now, before + by)}))
 
 
 def note_alive(connection: Connection, now: datetime) -> None:

@@ -168,6 +168,21 @@ async def test_time_that_the_store_was_not_open_is_no_silence(reopened: Open, cl
         assert await store.unfinished("me") == []
 
 
+async def test_completed_uploads_are_remembered_over_time_that_the_store_was_not_open(
+    reopened: Open, clock: ManualClock
+) -> None:
+    async with reopened() as store, store.begin(REQUEST) as writer:
+        await writer.write(0, [WHOLE])
+        published = await writer.finish(digest_bytes(WHOLE))
+    clock.advance(1_000)
+    async with reopened() as store:
+        await store.expire()
+        assert await store.find_completed(writer.upload_id, "me") == published
+        clock.advance(101)
+        await store.expire()
+        assert await store.find_completed(writer.upload_id, "me") is None
+
+
 async def test_a_connected_upload_is_not_silent(reopened: Open, clock: ManualClock) -> None:
     async with reopened() as store, store.begin(REQUEST):
         clock.advance(1_000)
