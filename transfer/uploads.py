@@ -218,18 +218,29 @@ class UploadOperation(Operation):
 
     async def run(self) -> None:
         """Raises TransferError, StorageError."""
-        if isinstance(self._message, EofMessage):
-            await self._finish_elsewhere(self._message)
-        elif not await self._answered_already(self._message):
-            await self._open_and_serve(self._message)
+        if isinstance(self._message, EofMessage) and self._message.digest is None:
+            raise DigestRequired(self.without_digest)
+        if await self._was_completed():
+            return
+        try:
+            if isinstance(self._message, EofMessage):
+                await self._finish_elsewhere(self._message)
+            elif not await self._answered_already(self._message):
+                await self._open_and_serve(self._message)
+        except NotFound:
+            if not await self._was_completed():  # by another connection, after we had looked
+                raise
+
+    async def _was_completed(self) -> bool:
+        """Whether the upload that is asked for is a file by now; then that is the answer."""
+        wanted = self._message.upload_id
+        published = None if wanted is None else await self._shared.store.find_completed(wanted, self._shared.owner)
+        if published is not None:
+            self._complete(published)
+        return published is not None
 
     async def _answered_already(self, header: UploadHeader) -> bool:
         store, owner = self._shared.store, self._shared.owner
-        if header.upload_id is not None:
-            published = await store.find_completed(header.upload_id, owner)
-            if published is not None:
-                self._complete(published)
-                return True
         existing = None if header.range is not None else await self._stored_already(header)
         if existing is None:
             return False
@@ -241,14 +252,8 @@ class UploadOperation(Operation):
     async def _finish_elsewhere(self, message: EofMessage) -> None:
         """`eof` as an operation of its own, after ranges."""
         assert message.upload_id is not None
-        store, owner = self._shared.store, self._shared.owner
-        if message.digest is None:
-            raise DigestRequired(self.without_digest)
-        published = await store.find_completed(message.upload_id, owner)
-        if published is not None:
-            self._complete(published)
-            return
-        async with store.resume(message.upload_id, owner, lease=message.lease) as writer:
+        assert message.digest is not None
+        async with self._shared.store.resume(message.upload_id, self._shared.owner, lease=message.lease) as writer:
             writer.on_damage = self._damaged
             await self._finish(writer, message.digest)
 
