@@ -104,6 +104,16 @@ async def test_a_stream_piped_in_again_with_a_difference_is_sent_from_there(tmp_
     assert heard.complete.sent_bytes == 60 * MIB - 16 * MIB
 
 
+async def test_a_stream_that_is_there_already_may_be_interrupted_and_piped_in_again(tmp_path: Path) -> None:
+    data, heard = content(20 * MIB), Recorder()
+    async with running(Settings(data=tmp_path / "data")) as url:
+        await client.upload(url, pieces(data), name="piped")
+        await interrupted(url, data)
+        await client.upload(url, pieces(data), name="piped", on_event=heard)
+        assert await stored(url, "piped") == data
+    assert heard.complete.unchanged
+
+
 async def test_a_shorter_stream_piped_in_again_cuts_what_was_there(tmp_path: Path) -> None:
     data = content(48 * MIB)
     async with running(Settings(data=tmp_path / "data")) as url:

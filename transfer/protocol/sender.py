@@ -277,8 +277,10 @@ class Sender:
 
     def _open(self) -> Action:
         self.phase, self._range = Phase.OPENING, None
-        size = self.size if self._cut is None else self._cut
-        return SendMessage(self.header.model_copy(update={"size": size}))
+        if self._cut is None:
+            return SendMessage(self.header.model_copy(update={"size": self.size}))
+        # not the size of the file: it must not be compared with that of a file which has the name already
+        return SendMessage(self.header.model_copy(update={"size": self._cut, "if_exists": "rename"}))
 
     def _send(self) -> Action:
         if self._holes and self._range is None:
