@@ -9,7 +9,7 @@ import asyncio
 import mimetypes
 import time
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -245,7 +245,8 @@ class UploadOperation(Operation):
         if existing is None:
             return False
         if header.upload_id is not None:
-            await store.cancel(header.upload_id, owner)
+            with suppress(NotFound):  # it ended while we looked
+                await store.cancel(header.upload_id, owner)
         self._complete(Published(existing), unchanged=True)
         return True
 
@@ -261,10 +262,10 @@ class UploadOperation(Operation):
         try:
             async with await self._open(header) as writer:
                 await self._serve(writer, header)
-        except NotFound:
+        except NotFound:  # it ended while we looked
             if header.upload_id is not None or self.upload_id is not None:
                 raise
-            async with self._shared.store.begin(self._request(header)) as writer:  # it ended while we looked
+            async with self._shared.store.begin(self._request(header)) as writer:
                 await self._serve(writer, header)
 
     async def _open(self, header: UploadHeader) -> AbstractAsyncContextManager[Writer]:

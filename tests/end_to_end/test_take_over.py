@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
@@ -274,6 +274,44 @@ async def stuck_disk(store: LocalStore) -> AsyncIterator[None]:
     finally:
         let_go.set()
         await asyncio.wait(waiting)
+
+
+@asynccontextmanager
+async def busy_catalog(store: LocalStore) -> AsyncIterator[Callable[[int], Awaitable[None]]]:
+    """What is written to the catalog waits behind something that takes long; yields a wait for so many to queue."""
+    begun, let_go = threading.Event(), threading.Event()
+
+    def work(_: object) -> None:
+        begun.set()
+        let_go.wait()
+
+    async def queued(count: int) -> None:
+        while store._catalog._jobs.qsize() < count:  # noqa: ASYNC110 - the catalog's queue tells nobody
+            await asyncio.sleep(0)
+
+    waiting = asyncio.create_task(store._catalog.write(work))
+    try:
+        await asyncio.to_thread(begun.wait)
+        yield queued
+    finally:
+        let_go.set()
+        await waiting
+
+
+@pytest.mark.parametrize("by", ["header", "eof"])
+async def test_whoever_asks_while_the_upload_is_being_published_hears_that_it_is_complete(
+    service: Service, by: str
+) -> None:
+    async with service.connected() as old, service.connected() as newcomer:
+        ready = await old.hold("a", len(OLD), OLD)
+        resumed = {"upload_id": ready["upload_id"], "lease": ready["lease"]}
+        async with busy_catalog(service.store) as queued:
+            await old.send(eof(OLD))
+            await queued(1)
+            await newcomer.send(header("a", len(OLD), **resumed) if by == "header" else eof(OLD, **resumed))
+            await queued(2)
+        assert (await newcomer.hear("complete"))["file"]["digest"] == digest(OLD)
+        assert (await old.hear("complete"))["file"]["digest"] == digest(OLD)
 
 
 @pytest.mark.parametrize("overrides", [{"take_over_seconds": 0.05}])
