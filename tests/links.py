@@ -10,11 +10,40 @@ with `until`.
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import Self
 
 _PIECE_BYTES = 1 << 16
+
+Happening = Callable[["Passage"], None]
+"""What a fault does to a connection: `Passage.cut`, for one."""
+Fault = Callable[["Passage", bytes], "Iterable[bytes | Happening]"]
+"""Sees each piece before it passes, and says what becomes of it: what is passed on, a write each, and what happens in
+between. `passed_bytes` of the passage is where the piece begins."""
+
+
+def no_fault(passage: "Passage", piece: bytes) -> Iterator[bytes | Happening]:
+    """Everything passes as it comes."""
+    yield piece
+
+
+def after(count: int, happening: Happening) -> Fault:
+    """As soon as so many more bytes have passed, over all connections: this happens, once."""
+    left: int | None = count
+
+    def fault(passage: "Passage", piece: bytes) -> Iterator[bytes | Happening]:
+        nonlocal left
+        if left is None or len(piece) < left:
+            left = None if left is None else left - len(piece)
+            yield piece
+            return
+        here, left = left, None
+        yield piece[:here]
+        yield happening
+        yield piece[here:]
+
+    return fault
 
 
 class Way:
@@ -22,22 +51,72 @@ class Way:
 
     def __init__(self) -> None:
         self.forwarded_bytes = 0
-        self.bytes_until_cut: int | None = None
+        self.fault: Fault = no_fault
 
-    def take(self, piece: bytes) -> bytes:
-        """The part of `piece` that may still pass; it counts as forwarded from now on."""
-        passing = piece if self.bytes_until_cut is None else piece[: self.bytes_until_cut]
-        if self.bytes_until_cut is not None:
-            self.bytes_until_cut -= len(passing)
-        self.forwarded_bytes += len(passing)
-        return passing
 
-    def cuts_now(self) -> bool:
-        """Whether this was the last byte before a cut; true once."""
-        if self.bytes_until_cut != 0:
-            return False
-        self.bytes_until_cut = None
-        return True
+class Passage:
+    """One direction of one connection: what a fault sees, and what can happen to it."""
+
+    back: "Passage"
+    """The same connection's other direction."""
+
+    def __init__(self, number: int, way: Way, source: socket.socket, sink: socket.socket) -> None:
+        self.number = number
+        """Of its connection, on its link, from 0."""
+        self.passed_bytes = 0
+        self.flowing = asyncio.Event()
+        self.flowing.set()
+        self._way = way
+        self._source = source
+        self._sink = sink
+        self._ended = False
+
+    def half_close(self) -> None:
+        """Tell the receiver that nothing more comes, and drop what still does."""
+        if not self._ended:
+            self._ended = True
+            with suppress(OSError):  # it has gone before
+                self._sink.shutdown(socket.SHUT_WR)
+
+    def cut(self) -> None:
+        """End it orderly, for both sides at once."""
+        self.half_close()
+        self.back.half_close()
+
+    def reset(self) -> None:
+        """End it without ceremony: both sides get a reset."""
+        for end in (self._source, self._sink):
+            _linger_not(end)
+        raise ConnectionResetError
+
+    def stall(self) -> None:
+        """Let nothing pass any more, in both directions, and tell nobody."""
+        self.hold()
+        self.back.hold()
+
+    def hold(self) -> None:
+        """Let nothing pass in this direction."""
+        self.flowing.clear()
+
+    async def forward(self, notify: Callable[[], None]) -> None:
+        """Pass on what comes until its end; `notify` hears of every step."""
+        while piece := await asyncio.get_running_loop().sock_recv(self._source, _PIECE_BYTES):
+            await self.flowing.wait()
+            for part in self._way.fault(self, piece):
+                if callable(part):
+                    part(self)
+                else:
+                    await self._pass(part)
+                notify()
+        await self.flowing.wait()
+        self.half_close()
+
+    async def _pass(self, piece: bytes) -> None:
+        await self.flowing.wait()
+        if piece and not self._ended:
+            self.passed_bytes += len(piece)
+            self._way.forwarded_bytes += len(piece)
+            await asyncio.get_running_loop().sock_sendall(self._sink, piece)
 
 
 class Link:
@@ -52,11 +131,11 @@ class Link:
         self.refusing = False
         self.connections = 0
         self.refused_connections = 0
-        self._upstream = Way()
-        self._downstream = Way()
+        self.upstream = Way()
+        self.downstream = Way()
         self._listener = socket.socket()
         self._accepting: asyncio.Task[None] | None = None
-        self._carriers: dict[asyncio.Task[None], asyncio.Event] = {}
+        self._carriers: dict[asyncio.Task[None], tuple[Passage, Passage]] = {}
         self._changed = asyncio.Event()
 
     @property
@@ -78,33 +157,44 @@ class Link:
     @property
     def upstream_bytes(self) -> int:
         """Bytes forwarded from clients to the server so far."""
-        return self._upstream.forwarded_bytes
+        return self.upstream.forwarded_bytes
 
     @property
     def downstream_bytes(self) -> int:
         """Bytes forwarded from the server to clients so far."""
-        return self._downstream.forwarded_bytes
+        return self.downstream.forwarded_bytes
 
     def cut_after(self, *, upstream: int | None = None, downstream: int | None = None) -> None:
         """Cut every connection, once, as soon as so many more bytes have passed that way; not one more will."""
-        self._upstream.bytes_until_cut = upstream
-        self._downstream.bytes_until_cut = downstream
+        self._happens_after(lambda _: self.cut(), upstream, downstream)
+
+    def hold_after(self, *, upstream: int | None = None, downstream: int | None = None) -> None:
+        """Hold the connection in that direction, once, as soon as so many more bytes have passed that way: not one
+        more will before `thaw`. The other direction works."""
+        self._happens_after(Passage.hold, upstream, downstream)
+
+    def _happens_after(self, happening: Happening, upstream: int | None, downstream: int | None) -> None:
+        for way, count in ((self.upstream, upstream), (self.downstream, downstream)):
+            way.fault = no_fault if count is None else after(count, happening)
 
     def cut(self) -> None:
         """Cut every connection now, frozen ones included; new ones may come."""
-        for carrier, flowing in self._carriers.items():
-            flowing.clear()  # cancelling takes a turn of the loop, in which nothing more must pass
+        self.freeze()  # cancelling takes a turn of the loop, in which nothing more must pass
+        for carrier in self._carriers:
             carrier.cancel()
 
     def freeze(self) -> None:
         """Leave the connections of this moment half-open: nothing passes, nobody is told. New ones work."""
-        for flowing in self._carriers.values():
-            flowing.clear()
+        for passages in self._carriers.values():
+            for passage in passages:
+                passage.hold()
 
     def thaw(self) -> None:
-        """Let frozen connections go on where they were."""
-        for flowing in self._carriers.values():
-            flowing.set()
+        """Let frozen connections go on where they were, and take back what was still to happen."""
+        self._happens_after(Passage.hold, None, None)
+        for passages in self._carriers.values():
+            for passage in passages:
+                passage.flowing.set()
 
     async def until(self, condition: Callable[[Self], bool]) -> None:
         """Return when `condition` is true of this link; it is looked at after every piece and every connection."""
@@ -132,11 +222,11 @@ class Link:
                 self.refused_connections += 1
                 _reset(client)
             else:
+                server = socket.socket()
+                passages = self._passages(client, server)
                 self.connections += 1
-                flowing = asyncio.Event()
-                flowing.set()
-                carrier = asyncio.create_task(self._carry(client, flowing))
-                self._carriers[carrier] = flowing
+                carrier = asyncio.create_task(self._carry(client, server, passages))
+                self._carriers[carrier] = passages
                 carrier.add_done_callback(self._carried)
             self._notify()
 
@@ -144,34 +234,29 @@ class Link:
         del self._carriers[carrier]
         self._notify()
 
-    async def _carry(self, client: socket.socket, flowing: asyncio.Event) -> None:
+    def _passages(self, client: socket.socket, server: socket.socket) -> tuple[Passage, Passage]:
+        up = Passage(self.connections, self.upstream, client, server)
+        down = Passage(self.connections, self.downstream, server, client)
+        up.back, down.back = down, up
+        return up, down
+
+    async def _carry(self, client: socket.socket, server: socket.socket, passages: tuple[Passage, Passage]) -> None:
         """Forward both ways until both sides have ended, one breaks, or this task is cancelled: then both are cut."""
-        with client, socket.socket() as server:
+        with client, server:
             for end in (client, server):
                 end.setblocking(False)
                 end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with suppress(OSError):
                 await asyncio.get_running_loop().sock_connect(server, self.target)
-                await self._forward_both_ways(client, server, flowing)
+                await self._forward_both_ways(passages)
 
-    async def _forward_both_ways(self, client: socket.socket, server: socket.socket, flowing: asyncio.Event) -> None:
+    async def _forward_both_ways(self, passages: tuple[Passage, Passage]) -> None:
         try:
             async with asyncio.TaskGroup() as ways:
-                ways.create_task(self._forward(client, server, self._upstream, flowing))
-                ways.create_task(self._forward(server, client, self._downstream, flowing))
+                for passage in passages:
+                    ways.create_task(passage.forward(self._notify))
         except* OSError:
             pass  # a side has gone: leaving closes the other
-
-    async def _forward(self, source: socket.socket, sink: socket.socket, way: Way, flowing: asyncio.Event) -> None:
-        loop = asyncio.get_running_loop()
-        while piece := await loop.sock_recv(source, _PIECE_BYTES):
-            await flowing.wait()
-            await loop.sock_sendall(sink, way.take(piece))
-            if way.cuts_now():
-                self.cut()
-            self._notify()
-        await flowing.wait()
-        sink.shutdown(socket.SHUT_WR)
 
     def _notify(self) -> None:
         self._changed.set()
@@ -180,5 +265,9 @@ class Link:
 
 def _reset(connection: socket.socket) -> None:
     """Close so that the peer gets a reset instead of an orderly end."""
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    _linger_not(connection)
     connection.close()
+
+
+def _linger_not(connection: socket.socket) -> None:
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")

@@ -295,14 +295,15 @@ async def test_download_verifies_puts_in_place_and_says_unchanged(towline: Towli
 async def test_an_interrupted_download_is_continued_by_the_same_command(towline: Towline, link: Link) -> None:
     towline.write("large.bin", CONTENT * 8)
     await towline("upload", "large.bin")
+    link.hold_after(downstream=len(CONTENT) * 6)  # it cannot end before it is interrupted
     async with towline.begun("download", "large.bin", "-o", "copy", "--json") as process:
         assert process.stdout is not None
         while json.loads(await process.stdout.readline())["event"] != "received":
             pass
-        link.freeze()
         process.send_signal(signal.SIGINT)
         ended = await towline.end(process, code=130)
     assert "run the same command to go on" in ended.out
+    link.thaw()
     again = await towline("download", "large.bin", "-o", "copy", "--json")
     receiving, downloaded = again.the("receiving"), again.the("downloaded")
     assert isinstance(receiving["offset"], int)

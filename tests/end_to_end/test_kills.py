@@ -13,6 +13,7 @@ import pytest
 import client
 from client.progress import Ready
 from tests.end_to_end.scene import MIB, Recorder, content, names, stored
+from tests.links import Link
 from tests.server import CHECKOUT, ServerProcess
 
 SIZE = 64 * MIB
@@ -52,12 +53,17 @@ async def events_until(process: Process, kind: str, offset: int = 0) -> dict[str
 @pytest.mark.parametrize("offset", [0, 8 * MIB, 40 * MIB])
 async def test_the_server_is_killed_while_an_upload_runs(tmp_path: Path, source: Path, offset: int) -> None:
     heard = Recorder()
-    async with ServerProcess(tmp_path / "data") as server:
-        uploading = asyncio.create_task(client.upload(server.url, source, on_event=heard))
+    async with ServerProcess(tmp_path / "data") as server, Link("127.0.0.1", server.port) as link:
+        if offset:
+            link.hold_after(upstream=offset + 8 * MIB)  # it cannot complete before the server is killed
+        uploading = asyncio.create_task(client.upload(link.url, source, on_event=heard))
         if offset:
             await heard.acked(offset)
+            await link.until(lambda link: link.upstream_bytes >= offset + 8 * MIB)
         else:
             await heard.until(lambda event: isinstance(event, Ready))
+        await server.kill()
+        link.cut()
         await server.restart()
         await uploading
         assert await stored(server.url, "large.bin") == content(SIZE)
@@ -69,10 +75,14 @@ async def test_the_server_is_killed_while_an_upload_runs(tmp_path: Path, source:
 
 async def test_the_server_is_stopped_and_started_while_an_upload_runs(tmp_path: Path, source: Path) -> None:
     heard = Recorder()
-    async with ServerProcess(tmp_path / "data") as server:
-        uploading = asyncio.create_task(client.upload(server.url, source, on_event=heard))
+    async with ServerProcess(tmp_path / "data") as server, Link("127.0.0.1", server.port) as link:
+        link.hold_after(upstream=16 * MIB)
+        uploading = asyncio.create_task(client.upload(link.url, source, on_event=heard))
         await heard.acked(8 * MIB)
-        assert await server.terminate() == 0
+        stopping = asyncio.create_task(server.terminate())
+        await server.until_logged("stopping")
+        link.thaw()
+        assert await stopping == 0
         await server.restart()
         await uploading
         assert await stored(server.url, "large.bin") == content(SIZE)
@@ -81,8 +91,9 @@ async def test_the_server_is_stopped_and_started_while_an_upload_runs(tmp_path: 
 
 
 async def test_the_client_is_killed_and_the_same_command_goes_on(tmp_path: Path, source: Path) -> None:
-    async with ServerProcess(tmp_path / "data") as server:
-        arguments = ["upload", str(source), "--server", server.url, "--json"]
+    async with ServerProcess(tmp_path / "data") as server, Link("127.0.0.1", server.port) as link:
+        link.hold_after(upstream=16 * MIB)
+        arguments = ["upload", str(source), "--server", link.url, "--json"]
         async with command(*arguments) as first:
             acked = await events_until(first, "ack", 8 * MIB)
             first.kill()

@@ -78,10 +78,12 @@ async def finish(process: Process) -> Report:
 
 async def begun_and_killed(node: str, link: Link, source: Path) -> None:
     """Run the client until half of the source has passed, then end it like a crash."""
+    link.hold_after(upstream=CUT)  # what is on its way when it is killed does not arrive
     process = await start(node, link, source)
     await link.until(lambda link: link.upstream_bytes >= CUT)
     process.kill()
     await process.wait()
+    link.cut()
     await link.until(lambda link: link.open_connections == 0)
 
 
