@@ -2,6 +2,7 @@
 
 import logging
 import os
+import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit, urlunsplit
@@ -19,6 +20,8 @@ from transfer.protocol.messages import Message, ServerMessage, parse_server_mess
 
 OPEN_SECONDS = 10.0
 PING_SECONDS = 10.0
+STALL_SECONDS = 30.0
+"""The network has taken nothing for so long: the connection is gone."""
 logger = logging.getLogger("towline.client.wire")
 logger.addHandler(logging.NullHandler())
 
@@ -35,6 +38,15 @@ def websocket_url(server: str) -> str:
     if parts.scheme not in schemes or not parts.hostname:
         raise CannotConnect(server, "a server is written like http://127.0.0.1:8000 or https://files.example.org")
     return urlunsplit((schemes[parts.scheme], parts.netloc, parts.path.rstrip("/") + "/ws", "", ""))
+
+
+class _Connection(ClientConnection):
+    """Leaves as soon as the server has: asyncio's transport would first send what it holds, to nobody, for ever; and
+    once it had, aborting it, as websockets does, raises AttributeError."""
+
+    def eof_received(self) -> None:
+        super().eof_received()
+        self.transport.abort()
 
 
 class Wire:
@@ -87,15 +99,25 @@ async def open_wire(server: str) -> AsyncIterator[Wire]:
             proxy=None,
             logger=logger,
             process_exception=process_exception,
+            create_connection=_Connection,
         )
     except (OSError, TimeoutError, InvalidHandshake, InvalidURI) as failed:
         if process_exception(failed) is None:
             raise ConnectionBroken(_reason(failed)) from None
         raise CannotConnect(server, _reason(failed)) from None
+    _notice_stalls(connection)
     try:
         yield Wire(connection)
     finally:
         await connection.close()
+
+
+def _notice_stalls(connection: ClientConnection) -> None:
+    """Pings do not come through behind a send that does not return, so the system has to tell of a network that takes
+    nothing any more, where it can (tcp(7))."""
+    option: int | None = getattr(socket, "TCP_USER_TIMEOUT", None)
+    if option is not None:
+        connection.transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, option, int(STALL_SECONDS * 1_000))
 
 
 def _reason(failed: Exception) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 import client
 from client.progress import Ready, Waiting
 from tests.end_to_end.scene import MIB, Recorder, content, names, sha256, stored
-from tests.links import Link
+from tests.links import Link, Passage, after
 from tests.server import running
 from transfer.protocol.limits import WINDOW
 from transfer.settings import Settings
@@ -105,6 +106,46 @@ async def test_a_frozen_connection_is_taken_over_by_the_same_command(tmp_path: P
         with pytest.raises(asyncio.CancelledError):
             await stuck
     assert second.complete.resumed_at >= 8 * MIB
+
+
+@pytest.mark.parametrize("reads_on", [True, False])
+async def test_a_connection_that_the_server_ends_is_left_in_the_middle_of_a_chunk(
+    tmp_path: Path, reads_on: bool
+) -> None:
+    data, heard, held = content(64 * MIB), Recorder(), list[Passage]()
+
+    def hold(passage: Passage) -> None:
+        passage.hold()
+        held.append(passage)
+
+    async with (
+        running(Settings(data=tmp_path / "data", window=len(data))) as url,
+        Link("127.0.0.1", _port(url)) as link,
+    ):
+        link.upstream.fault = after(8 * MIB, hold)
+        uploading = asyncio.create_task(client.upload(link.url, data, name="ended.bin", on_event=heard))
+        await heard.acked(7 * MIB)
+        held[0].back.half_close()
+        if reads_on:
+            link.thaw()
+        async with asyncio.timeout(20):
+            await uploading
+        assert link.connections == 2
+        assert await stored(url, "ended.bin") == data
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="this system does not tell of stalled networks")
+async def test_a_network_that_takes_nothing_any_more_is_noticed_in_the_middle_of_a_chunk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("client.wire.STALL_SECONDS", 0.5)
+    data, heard = content(64 * MIB), Recorder()
+    async with running(Settings(data=tmp_path / "data")) as url, Link("127.0.0.1", _port(url)) as link:
+        link.hold_after(upstream=8 * MIB)
+        async with asyncio.timeout(60):
+            await client.upload(link.url, data, name="held.bin", on_event=heard)
+        assert heard.of(Waiting)
+        assert await stored(url, "held.bin") == data
 
 
 async def test_the_client_gives_up_and_says_how_to_go_on(tmp_path: Path) -> None:
