@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Final
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -24,6 +25,7 @@ from storage import rows
 from storage.catalog import EPOCH, completed, deleting, facts, files, uploads
 from storage.objects import OPEN_MODE, PUBLISHED_MODE, Objects, ObjectStatus
 
+_MICROSECOND: Final = timedelta(microseconds=1)
 logger = logging.getLogger("towline.recovery")
 
 
@@ -107,18 +109,22 @@ def settle_rows(connection: Connection, known: Known, failed: set[str], now: dat
     alive = connection.execute(sa.select(facts.c.value).where(facts.c.key == "alive")).scalar_one_or_none()
     downtime = now - (EPOCH + timedelta(microseconds=int(alive))) if alive is not None else timedelta(0)
     if downtime > timedelta(0):
-        _move_on(connection, uploads.c.upload_id, uploads.c.active, downtime, now)
-        _move_on(connection, completed.c.upload_id, completed.c.at, downtime, now)
+        _move_on(connection, uploads.c.active, downtime, now)
+        _move_on(connection, completed.c.at, downtime, now)
     note_alive(connection, now)
 
 
-def _move_on(
-    connection: Connection, key: "sa.Column[str]", moment: "sa.Column[datetime]", by: timedelta, now: datetime
-) -> None:
-    for known, before in connection.execute(sa.select(key, moment)).all():
-        connection.execute(sa.update(key.table).where(key == known).values({moment: min(now, before + by)}))
+def _move_on(connection: Connection, moment: "sa.Column[datetime]", by: timedelta, now: datetime) -> None:
+    later = sa.type_coerce(moment, sa.BigInteger) + by // _MICROSECOND
+    latest = _microseconds(now)
+    connection.execute(sa.update(moment.table).values({moment: sa.case((later > latest, latest), else_=later)}))
 
 
 def note_alive(connection: Connection, now: datetime) -> None:
-    values = {"key": "alive", "value": str((now - EPOCH) // timedelta(microseconds=1))}
+    values = {"key": "alive", "value": str(_microseconds(now))}
     connection.execute(sa.insert(facts).prefix_with("OR REPLACE").values(values))
+
+
+def _microseconds(moment: datetime) -> int:
+    """As the catalog keeps it."""
+    return (moment - EPOCH) // _MICROSECOND
