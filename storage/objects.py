@@ -86,12 +86,12 @@ class Objects:
                 os.fsync(folder)
 
     def sync_all(self, object_ids: Sequence[str], descriptors: Sequence[int]) -> None:
-        """Make all of these new objects durable, content and entry, with one syncfs(2) where there is one."""
+        """Make all of these new objects durable, content and entry, with one syncfs(2) where there is one. It tells of
+        errors since its descriptor was opened: the first of these was opened before anything was written."""
         if hasattr(_libc, "syncfs"):
-            with _reopened(self._root) as folder:
-                if _libc.syncfs(folder):
-                    code = ctypes.get_errno()
-                    raise OSError(code, os.strerror(code), "syncfs")
+            if _libc.syncfs(descriptors[0]):
+                code = ctypes.get_errno()
+                raise OSError(code, os.strerror(code), "syncfs")
             return
         for descriptor in descriptors:
             os.fdatasync(descriptor)

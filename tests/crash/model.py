@@ -1,8 +1,8 @@
 """What a store is for those who use it: names with contents, and uploads of which some bytes are there.
 
 Written from the promises in storage/store.py alone, with dicts and bytes; it knows no epochs, objects or catalogs.
-Every method is one of the things that a store can be asked (see tests/crash/forked_store.py), and returns what the store has to
-answer. Requests are the store's own words; leaves are as small as the lives make them.
+Every method is one of the things that a store can be asked (tests/crash/forked_store.py asks a real one), and returns
+what the store has to answer. Requests are the store's own words; leaves are as small as the lives make them.
 """
 
 import copy

@@ -25,7 +25,7 @@ async def store(tmp_path: Path) -> AsyncIterator[LocalStore]:
 async def test_a_durable_point_that_is_cancelled_while_it_is_recorded_counts(
     store: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The commit cannot be taken back: cutting the object to what its writer knew would make it shorter than its row."""
+    """It cannot be taken back: an object that is cut to what its writer knew would be shorter than its row."""
     queued = asyncio.Event()
     write = store._catalog.write
 
