@@ -236,13 +236,15 @@ class LocalStore:
     ) -> AsyncIterator[Writer]:
         hold = Hold()
         async with self._turns.setdefault(upload_id, asyncio.Lock()):  # newcomers queue
-            wanted, existing = await self._catalog.write(
+            epoch, wanted, existing = await self._catalog.write(
                 lambda connection: _take_lease(connection, upload_id, owner, request, lease)
             )
             if (holder := self._holds.get(upload_id)) is not None:
                 await holder.fence(self._take_over_seconds)
             # what the former holder recorded until its fence is in the catalog now
             row, leaves = await self._catalog.read(lambda connection: _load_upload(connection, upload_id, owner))
+            if row.epoch != epoch:  # a newcomer in another process: their lease is not ours to use
+                raise Fenced
             writer = await self._open_writer(hold, row, leaves, wanted, existing)
             self._holds[upload_id] = hold
         async with self._holding(hold, writer):
@@ -430,16 +432,18 @@ def _check_name(connection: Connection, request: UploadRequest) -> StoredFile | 
 
 def _take_lease(
     connection: Connection, upload_id: str, owner: str, request: UploadRequest | None, lease: str | None
-) -> tuple[UploadRequest, StoredFile | None]:
-    """Raise the epoch, so that the former holder records nothing any more. Returns what the upload is to become."""
+) -> tuple[int, UploadRequest, StoredFile | None]:
+    """Raise the epoch, so that the former holder records nothing any more. Returns it, and what the upload is to
+    become."""
     row = rows.find_upload(connection, upload_id, owner)
     if lease is not None and not secrets.compare_digest(lease.encode(), row.lease.encode()):
         raise Fenced
     wanted = request or rows.request_of(row)
     existing = _check_name(connection, wanted)
-    taken = {"epoch": row.epoch + 1, "lease": lease or secrets.token_hex(16)}
+    epoch: int = row.epoch + 1
+    taken = {"epoch": epoch, "lease": lease or secrets.token_hex(16)}
     rows.update_upload(connection, upload_id, row.epoch, taken)
-    return wanted, existing
+    return epoch, wanted, existing
 
 
 def _load_upload(connection: Connection, upload_id: str, owner: str) -> tuple[Row[Any], dict[int, bytes]]:
