@@ -77,12 +77,19 @@ async def serving_apart(
 
 
 class ServerProcess:
-    """`towline serve` as a process, on a port that stays the same when it is started anew; killed at the end."""
+    """`towline serve` as a process, on a port that stays the same when it is started anew; killed at the end. With
+    another `module` it is that one's main part, which does the same and more."""
 
     def __init__(
-        self, data: Path, *, options: Sequence[str] = (), environment: Mapping[str, str] | None = None
+        self,
+        data: Path,
+        *,
+        options: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+        module: str = "transfer.cli",
     ) -> None:
         self._data = data
+        self._module = module
         self._options = list(options)
         self._environment = dict(environment or {})
         self._process: Process | None = None
@@ -112,7 +119,7 @@ class ServerProcess:
         await self.kill()
 
     async def _start(self) -> None:
-        command = ["-m", "transfer.cli", "--port", str(self.port), "--data", str(self._data), *self._options]
+        command = ["-m", self._module, "--port", str(self.port), "--data", str(self._data), *self._options]
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("TOWLINE_")}
         path = os.pathsep.join(filter(None, [str(CHECKOUT), os.environ.get("PYTHONPATH")]))
         self._data.parent.mkdir(parents=True, exist_ok=True)
