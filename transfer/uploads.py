@@ -246,9 +246,14 @@ class UploadOperation(Operation):
             return False
         if header.upload_id is not None:
             with suppress(NotFound):  # it ended while we looked
-                await store.cancel(header.upload_id, owner)
+                await self._drop(header.upload_id, header.lease)
         self._complete(Published(existing), unchanged=True)
         return True
+
+    async def _drop(self, upload_id: str, lease: str | None) -> None:
+        """Drop the upload that is not needed any more, unless somebody else has taken it over since."""
+        async with self._shared.store.resume(upload_id, self._shared.owner, lease=lease) as writer:
+            await writer.cancel()
 
     async def _finish_elsewhere(self, message: EofMessage) -> None:
         """`eof` as an operation of its own, after ranges."""

@@ -123,6 +123,21 @@ async def test_whoever_is_superseded_loses_that_upload_only(service: Service) ->
         await newcomer.complete(b"xyz", ready)
 
 
+async def test_whoever_was_superseded_does_not_drop_what_is_there_already(service: Service) -> None:
+    """It asks with the digest of the name's content, late: by then the upload is somebody else's."""
+    async with service.connected() as first, service.connected() as newcomer, service.connected() as late:
+        await first.complete(OLD, await first.begin("a", len(OLD)))
+        old = await first.begin("a", len(OLD))
+        ready = await newcomer.begin("a", len(OLD))
+        assert ready["upload_id"] == old["upload_id"]
+        asked = {"upload_id": old["upload_id"], "lease": old["lease"], "digest": digest(OLD)}
+        await late.send(header("a", len(OLD), **asked))
+        await assert_superseded(late)
+        await newcomer.send(header("a", len(OLD), **asked | {"lease": ready["lease"]}))
+        assert (await newcomer.hear("complete"))["unchanged"] is True
+    assert await service.unfinished() == []
+
+
 async def test_who_takes_over_may_be_taken_over(service: Service) -> None:
     async with AsyncExitStack() as stack:
         peers = [await stack.enter_async_context(service.connected()) for _ in range(5)]
