@@ -240,7 +240,6 @@ class UploadOperation(Operation):
         return published is not None
 
     async def _answered_already(self, header: UploadHeader) -> bool:
-        store, owner = self._shared.store, self._shared.owner
         existing = None if header.range is not None else await self._stored_already(header)
         if existing is None:
             return False
