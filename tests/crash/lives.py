@@ -15,7 +15,6 @@ from tests.crash.plan import Plan
 from tests.crash.workload import Workload
 from transfer.settings import Settings
 
-FIRST_START_SECONDS: Final = 0.15
 MOST_TOLD: Final = 50
 """A life ends after clients were told something at most so often, and a moment."""
 MOMENT_SECONDS: Final = 0.03
@@ -116,17 +115,19 @@ class Lives:
         )
 
 
-async def first_start(plan: Plan, row: str, chance: random.Random, data: Path, scratch: Path, strike: Strike) -> None:
-    """Strike while a store is made; the next start makes it, and it can be used."""
-    async with ForkedServer(Settings(data=data, port=0, min_free_bytes=0), scratch / "log") as server:
-        for _ in range(chance.randint(1, 2)):
+async def first_starts(plan: Plan, row: str, folder: Path, scratch: Path, strike: Strike) -> None:
+    """Strike while stores are made in `folder`; the next start makes each of them, and it can be used."""
+    seconds = 0.1
+    for number in range(plan.count(in_ci=20, full=200)):
+        chance = plan.chance(row, "first start", number)
+        settings = Settings(data=folder / str(number), port=0, min_free_bytes=0)
+        async with ForkedServer(settings, scratch / "log") as server:
             server.begin()
-            await asyncio.sleep(chance.uniform(0, FIRST_START_SECONDS))  # this is the moment
+            await asyncio.sleep(chance.uniform(seconds / 4, seconds))  # this is the moment
             await strike(server)
-            plan.report(row, first_starts_cut_short=1)
-        await server.start()
-        assert await client.list_files(server.url) == []
-        await client.upload(server.url, b"content", name="a")
-        await strike(server)
-        await server.start()
-        assert [str(file.name) for file in await client.list_files(server.url)] == ["a"]
+            began = time.monotonic()
+            await server.start()
+            seconds = time.monotonic() - began
+            assert await client.list_files(server.url) == []
+            await client.upload(server.url, b"content", name="a")
+        plan.report(row, first_starts_cut_short=1)

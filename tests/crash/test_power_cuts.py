@@ -14,7 +14,7 @@ import pytest
 from storage.local import LocalStore
 from tests.crash.conftest import PLAN
 from tests.crash.forkserver import ForkedProcess, ForkedServer
-from tests.crash.lives import Lives, Strike, first_start
+from tests.crash.lives import Lives, Strike, first_starts
 from tests.crash.plan import Plan
 from tests.crash.power import FILE_SYSTEMS, LoopDisk, lacking
 from tests.storage.conformance.asking import ask, upload
@@ -61,10 +61,7 @@ async def test_nothing_that_was_acknowledged_is_lost_when_the_power_is_cut(
 async def test_a_first_start_whose_power_is_cut_is_done_again(
     plan: Plan, disk: LoopDisk, cut: Strike, tmp_path: Path
 ) -> None:
-    row = f"power cut, {disk.kind}"
-    for attempt in range(plan.count(in_ci=10, full=100)):
-        chance = plan.chance(row, "first", attempt)
-        await first_start(plan, row, chance, disk.path / str(attempt), tmp_path, cut)
+    await first_starts(plan, f"power cut, {disk.kind}", disk.path, tmp_path, cut)
 
 
 async def test_a_deleted_file_does_not_come_back_as_something_unknown(disk: LoopDisk, tmp_path: Path) -> None:
