@@ -173,10 +173,12 @@ def open_alone(path: Path) -> Engine:
     return _connect(path, writes=True, journal="DELETE")
 
 
-def open_beside(path: Path) -> Engine:
+def open_beside(path: Path, *, alone: bool = False) -> Engine:
     """For a process that looks at a catalog while a server may be writing it: reads snapshots, and writes nothing.
+    Who is `alone` with it undoes what a crash left half written, as SQLite does before it reads.
     What is run on it raises StoreRefused."""
-    address = URL.create("sqlite", database=path.absolute().as_uri(), query={"mode": "ro", "uri": "true"})
+    mode = "rw" if alone else "ro"
+    address = URL.create("sqlite", database=path.absolute().as_uri(), query={"mode": mode, "uri": "true"})
     engine = sa.create_engine(address, poolclass=sa.pool.SingletonThreadPool)
 
     @event.listens_for(engine, "connect")
@@ -190,9 +192,15 @@ def open_beside(path: Path) -> Engine:
     @event.listens_for(engine, "handle_error")
     def refuse(context: ExceptionContext) -> None:
         failed = context.original_exception
-        raise StoreRefused(f"the catalog of {path.parent} cannot be read ({failed}): run towline recover") from failed
+        advice = "start the server once" if _is_half_written(failed) else "run towline recover"
+        raise StoreRefused(f"the catalog of {path.parent} cannot be read ({failed}): {advice}") from failed
 
     return engine
+
+
+def _is_half_written(failed: BaseException) -> bool:
+    """Whether nothing is damaged: a crash came, and who may only read may not undo what it cut short."""
+    return getattr(failed, "sqlite_errorname", "").startswith("SQLITE_READONLY")
 
 
 def migrate(path: Path) -> None:

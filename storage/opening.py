@@ -29,7 +29,7 @@ def open_folders(data: Path) -> int:
     lock = lock_folder(data, f"another server uses the data directory {data}: stop it, or choose another --data")
     try:
         if (data / "store.json").exists():
-            check_store(data)
+            check_store(data, alone=True)
         else:
             _make_store(data)
         migrate(data / "catalog.db")
@@ -104,15 +104,15 @@ def bear_id(path: Path, store_id: str) -> None:
         connection.execute(sa.insert(facts).prefix_with("OR REPLACE").values(key="store_id", value=store_id))
 
 
-def check_store(data: Path) -> str:
-    """Returns the store's id, if the folder's catalog is its own and can be read. Writes nothing. Raises
-    StoreRefused."""
+def check_store(data: Path, *, alone: bool = False) -> str:
+    """Returns the store's id, if the folder's catalog is its own and can be read; `alone` with it (who has the lock)
+    may also undo what a crash left half written. Raises StoreRefused."""
     if not (data / "store.json").exists() and not holds_objects(data):
         raise StoreRefused(f"there is no store in {data}: choose another --data")
     store_id = read_identity(data)
     if not (data / "catalog.db").exists():
         raise StoreRefused(f"the catalog of {data} is missing: run towline recover")
-    if borne_id(data / "catalog.db") != store_id:
+    if borne_id(data / "catalog.db", alone=alone) != store_id:
         raise StoreRefused(f"the catalog of {data} belongs to another store: run towline recover")
     return store_id
 
@@ -133,7 +133,7 @@ def read_identity(data: Path) -> str:
     return store_id
 
 
-def borne_id(catalog: Path) -> str | None:
+def borne_id(catalog: Path, *, alone: bool = False) -> str | None:
     """The id of the store whose catalog this is. Raises StoreRefused when it cannot be read."""
-    with connected(open_beside(catalog)) as connection:
+    with connected(open_beside(catalog, alone=alone)) as connection:
         return connection.execute(sa.select(facts.c.value).where(facts.c.key == "store_id")).scalar_one_or_none()

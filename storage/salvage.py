@@ -92,7 +92,7 @@ def salvage(data: Path, owner: str, progress: Progress) -> Salvaged:
 def _needs_it(data: Path) -> bool:
     """Raises UnknownFormat."""
     try:
-        check_store(data)
+        check_store(data, alone=True)
         return not _is_sound(data / "catalog.db")
     except UnknownFormat:
         raise
@@ -102,7 +102,7 @@ def _needs_it(data: Path) -> bool:
 
 def _is_sound(catalog: Path) -> bool:
     try:
-        with connected(open_beside(catalog)) as connection:
+        with connected(open_beside(catalog, alone=True)) as connection:
             return bool(connection.exec_driver_sql("PRAGMA integrity_check(1)").scalar_one() == "ok")
     except StoreRefused:
         return False
@@ -114,11 +114,11 @@ def _own_catalog(data: Path, objects: Objects) -> str | None:
     if not catalog.exists() or not _is_sound(catalog):
         return None
     try:
-        with connected(open_beside(catalog)) as connection:
+        with connected(open_beside(catalog, alone=True)) as connection:
             named = set(connection.execute(sa.select(files.c.file_id)).scalars())
             named |= set(connection.execute(sa.select(uploads.c.object_id)).scalars())
         lying = {status.object_id for status in objects.scan()}
-        return borne_id(catalog) if named & lying or not lying else None
+        return borne_id(catalog, alone=True) if named & lying or not lying else None
     except StoreRefused:  # sound, and no catalog of ours
         return None
 

@@ -106,7 +106,7 @@ def _live(data: Path, now: datetime, theirs: socket.socket) -> None:
     try:
         small = pytest.MonkeyPatch()
         small.setattr("storage.local.leaf_size_for", lambda size: STREAM_LEAF if size is None else LEAF)
-        small.setattr("storage.writer.STREAM_STEP", 1 << 16)
+        small.setattr("storage.space.STREAM_STEP", 1 << 16)
         with asyncio.Runner() as runner:
             runner.run(_answer_all(data, now, theirs))
     except BaseException:  # noqa: BLE001 - the parent is told

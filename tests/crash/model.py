@@ -315,9 +315,9 @@ class Model:
     def finish(self, writer: int, said: str) -> FileSeen:
         upload_id, upload = self.writers[writer], self.of(writer)
         assert upload_id is not None
+        self.sync(writer)
         if upload.holes:
             refuse("Incomplete", upload.holes)
-        self.sync(writer)
         content = bytes(upload.content[: upload.end])
         if digest(content) != said:
             refuse("WrongDigest")

@@ -15,34 +15,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 from xml.etree import ElementTree
 
+from tests.crash.mutants import MUTANTS, Change, Mutant
 from tests.crash.record import record
 from tests.server import CHECKOUT
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """Some words of a file, and what stands there instead."""
-
-    file: str
-    before: str
-    after: str
-
-
-@dataclass(frozen=True, slots=True)
-class Mutant:
-    """The product without one safety, and the tests of which one at least must fail."""
-
-    safety: str
-    changes: tuple[Change, ...]
-    caught_by: tuple[str, ...]
-
-
-MUTANTS: Final = ()
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -53,7 +31,8 @@ def main(arguments: Sequence[str]) -> int:
     chosen = [mutant for mutant in MUTANTS if _is_chosen(mutant.safety, options.safeties)]
     if not chosen:
         parser.error(f"no safety is called {' '.join(options.safeties)!r}: " + "; ".join(m.safety for m in MUTANTS))
-    survivors, rows = [], {}
+    survivors: list[str] = []
+    rows: dict[str, list[str]] = {}
     with _copy_of_checkout() as copy:
         for mutant in chosen:
             started = time.monotonic()
@@ -115,7 +94,8 @@ def _changed(copy: Path, change: Change) -> Iterator[None]:
 def _first_failure(copy: Path, tests: Sequence[str]) -> str | None:
     report = copy / "teeth.xml"
     report.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "--required", f"--junitxml={report}", *tests]
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "--required", f"--junitxml={report}"]
+    command += [f"tests/crash/{test}" for test in tests]
     ended = subprocess.run(command, cwd=copy, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     if ended.returncode == 0:
         return None

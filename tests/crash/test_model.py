@@ -31,7 +31,8 @@ from tests.crash.power import FILE_SYSTEMS, LoopDisk, lacking
 
 ROW: Final = "model"
 Death = Literal["stop", "kill", "cut"]
-DISK_FAILED: Final = (Refused("WriteFailed"), Refused("NoSpace"))
+DISK_FAILED: Final = (Refused("WriteFailed"), Refused("NoSpace"), Refused("StoreRefused"))
+"""The last where SQLite took pages that could not be read for damaged ones."""
 CHANGES: Final = {"begin", "resume", "finish", "drop", "cancel", "put", "rename", "delete", "time_passes"}
 CHANCE: Final = st.integers(0, 0xFFFF).map(random.Random)
 
