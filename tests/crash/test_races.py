@@ -140,7 +140,7 @@ async def arena(data: Path, seed: int) -> AsyncIterator[Arena]:
 
 def chosen(arena: Arena, chance: random.Random) -> list[Contender]:
     """Two to ten, with one source or one each, at one server or at both."""
-    same, links = chance.random() < 0.5, arena.links if chance.random() < 0.6 else arena.links[:1]
+    same, links = chance.random() < 0.5, arena.links if chance.random() < 0.3 else arena.links[:1]
     size, spread = chance.randint(MIB // 2, 2 * MIB), chance.choice((0.0, 0.02, 0.05))
     acked: dict[str, int] = {}
     return [
