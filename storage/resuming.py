@@ -17,19 +17,15 @@ logger = logging.getLogger("towline.storage")
 def examine(descriptor: int, state: ObjectState, leaf_size: int, size: int | None) -> tuple[ObjectState, LeafHasher]:
     """The last leaf that is kept is read from the disk itself and checked; everything is cut to `size`. Returns what
     is there, and a hasher that stands at its end."""
-    durable = state.durable
+    durable = _there(descriptor, state.durable, leaf_size)
     furthest = durable.furthest if size is None else min(durable.furthest, size)
     start = max(0, furthest - 1) // leaf_size * leaf_size
     end = min(durable.furthest, start + leaf_size)
     kept = LeafHasher(leaf_size, start)
     if durable.covers(start, end):
         os.posix_fadvise(descriptor, start, leaf_size, os.POSIX_FADV_DONTNEED)
-        found, full = LeafHasher(leaf_size, start), b""
-        for piece in read_range(descriptor, start, end):
-            for _ in kept.update(piece[: max(0, furthest - kept.position)]):
-                pass
-            full = next((checksum for _, checksum in found.update(piece)), full)
-        if _recorded(state, start, end, leaf_size) not in (None, full or found.tail.checksum):
+        found = _read(descriptor, end, LeafHasher(leaf_size, start), kept, furthest)
+        if found is None or _recorded(state, start, end, leaf_size) not in (None, found):
             logger.error("the last leaf, at %d, is not as recorded", start)
             durable, kept = durable.remove(start, end), LeafHasher(leaf_size, start)
     durable = durable.intersection(RangeSet.of((0, furthest)))
@@ -39,6 +35,30 @@ def examine(descriptor: int, state: ObjectState, leaf_size: int, size: int | Non
         if durable.covers(index * leaf_size, (index + 1) * leaf_size)
     }
     return ObjectState(durable, leaves, kept.tail), kept
+
+
+def _there(descriptor: int, durable: RangeSet, leaf_size: int) -> RangeSet:
+    """What can be there at all: of an object that somebody made shorter, the leaves that are whole."""
+    length = os.fstat(descriptor).st_size
+    if length >= durable.furthest:
+        return durable
+    logger.error("an object has %d bytes, %d were durable", length, durable.furthest)
+    return durable.remove(length - length % leaf_size, durable.furthest)
+
+
+def _read(descriptor: int, end: int, found: LeafHasher, kept: LeafHasher, furthest: int) -> bytes | None:
+    """The checksum of what lies between the position of `found` and `end`, at most a leaf; None where the disk does not
+    give it. `kept` is fed with what lies below `furthest`."""
+    full = None
+    try:
+        for piece in read_range(descriptor, found.position, end):
+            for _ in kept.update(piece[: max(0, furthest - kept.position)]):
+                pass
+            full = next((checksum for _, checksum in found.update(piece)), full)
+    except OSError as unreadable:
+        logger.error("an object cannot be read below %d: %s", end, unreadable)
+        return None
+    return full or found.tail.checksum
 
 
 def _recorded(state: ObjectState, start: int, end: int, leaf_size: int) -> bytes | None:

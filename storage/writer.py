@@ -256,10 +256,16 @@ class LocalWriter:
             self.on_damage(damaged)
 
     def _hash_leaf_now(self, start: int, end: int, recorded: bytes | None) -> bool:
+        """Whether the leaf could be read and is as recorded."""
         before, checksum = self._hasher.copy(), _Checksum(self.leaf_size, start)
-        for piece in read_range(self._descriptor, start, end):
-            checksum.update(piece)
-            self._hasher.update(piece)
+        try:
+            for piece in read_range(self._descriptor, start, end):
+                checksum.update(piece)
+                self._hasher.update(piece)
+        except OSError as unreadable:
+            logger.error("object %s cannot be read: %s", self._object_id, unreadable)
+            self._hasher = before
+            return False
         if recorded is not None and checksum.tail_or_leaf != recorded:
             self._hasher = before
             return False
