@@ -28,7 +28,7 @@ _DELETED: Final = "test_power_cuts.py::test_a_deleted_file_does_not_come_back_as
 _KILLS: Final = ("test_kills.py::test_nothing_that_was_acknowledged_is_lost_when_the_server_is_killed[0]",)
 _ORDER: Final = ("test_order_of_writing.py::test_an_upload_is_durable_before_each_answer",)
 _DELAYED: Final = ("test_delayed_writes.py::test_nothing_is_written_after_the_lease_moved_on[False]",)
-_FAILING: Final = "test_failing_calls.py"
+_RACES: Final = "test_races.py"
 _ROT: Final = ("test_bit_rot.py::test_damage_below_the_offset_is_sent_again_and_never_published",)
 
 MUTANTS: Final = (
@@ -93,7 +93,7 @@ MUTANTS: Final = (
                 "sa.delete(uploads).where(uploads.c.upload_id == upload_id)",
             ),
         ),
-        _DELAYED,
+        (f"{_RACES}::test_a_holder_that_goes_on_sending_is_fenced_by_a_newcomer_at_another_server",),
     ),
     Mutant(
         "the drain before the lease moves",
@@ -109,7 +109,7 @@ MUTANTS: Final = (
                 "        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)\n",
             ),
         ),
-        ("test_races.py",),
+        (_RACES,),
     ),
     Mutant(
         "the truncate at recovery",

@@ -37,15 +37,13 @@ def main(arguments: Sequence[str]) -> int:
         for mutant in chosen:
             started = time.monotonic()
             red = first_red(copy, mutant)
-            print(
-                f"{'caught' if red else 'SURVIVED'}  {mutant.safety}: {red}  ({time.monotonic() - started:.0f} s)",
-                flush=True,
-            )
+            said = f"missed by {red}" if red else "NOT MISSED"
+            print(f"{mutant.safety}: {said} ({time.monotonic() - started:.0f} s)", flush=True)
             if red is None:
                 survivors.append(mutant.safety)
             else:
                 rows[mutant.safety] = [f"`{red}`"]
-    print(f"{len(chosen) - len(survivors)} of {len(chosen)} safeties are missed when they are taken out")
+    print(f"{len(chosen) - len(survivors)} of {len(chosen)} safeties are missed by a test when they are taken out")
     if options.record and not survivors:
         record("teeth", rows)
     return 1 if survivors else 0

@@ -20,6 +20,7 @@ import pytest
 
 import client
 from client.progress import Ack, Complete, Event, Ready, Waiting
+from tests.crash.life import Line, Refused, line
 from tests.crash.plan import Plan
 from tests.end_to_end.scene import MIB, content, sha256, stored
 from tests.links import Link
@@ -212,3 +213,48 @@ async def test_one_writes_at_a_time_and_the_others_stay_away(plan: Plan, quick_f
                 failure.add_note("\n".join([f"case {number}:", *told]))
                 raise
             taken_over += sum(contender.outcome == "superseded" for contender in contenders)
+
+
+PIECE: Final = bytes(MIB // 8)
+ENOUGH: Final = 40
+"""Durable points until the holder must have heard of a newcomer."""
+
+
+async def test_a_holder_that_goes_on_sending_is_fenced_by_a_newcomer_at_another_server(
+    plan: Plan, quick_folder: Path
+) -> None:
+    """Nothing in its own process tells it: it hears it when it would record what it has written."""
+    async with arena(quick_folder / "data", plan.seed) as place:
+        one, other = (server.url for server in place.servers)
+        async with line(one) as holder, line(other) as newcomer:
+            header = {"type": "upload", "name": "wanted.bin", "size": ENOUGH * len(PIECE)}
+            await holder.send(**header)
+            await holder.receive()
+            acked = await _acked(holder, 0)
+            await newcomer.send(**header)
+            acked = await _acked_until_superseded(holder, acked)
+            ready = await newcomer.receive()
+    assert (ready["type"], ready["offset"]) == ("ready", acked)
+
+
+async def _acked_until_superseded(holder: Line, acked: int) -> int:
+    for _ in range(ENOUGH - 1):
+        try:
+            acked = await _acked(holder, acked)
+        except Refused as refused:
+            assert refused.code == "superseded"
+            return acked
+    raise AssertionError(f"{ENOUGH} durable points went by, and the holder has not heard of the newcomer")
+
+
+async def _acked(holder: Line, offset: int) -> int:
+    """Send a piece, and wait until it is durable. Raises Refused."""
+    await holder.send_frame(PIECE)
+    while offset_of(await holder.receive()) < offset + len(PIECE):
+        pass
+    return offset + len(PIECE)
+
+
+def offset_of(ack: dict[str, object]) -> int:
+    assert ack["type"] == "ack", ack
+    return int(str(ack["offset"]))
