@@ -1,5 +1,6 @@
 """The store's own bounded threads: disk work never waits for anything else, nor makes anything else wait."""
 
+import asyncio
 import errno
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +27,20 @@ class Disk:
     def close(self) -> None:
         """Wait for what runs, then stop."""
         self._pool.shutdown()
+
+
+async def drained(call: "asyncio.Future[T]") -> T:
+    """Wait for it whatever happens: threads cannot be cancelled, so a cancellation waits, and is raised afterwards."""
+    cancelled: asyncio.CancelledError | None = None
+    while not call.done():
+        try:
+            await asyncio.wait([call])
+        except asyncio.CancelledError as again:
+            cancelled = again
+    result = call.result()
+    if cancelled is not None:
+        raise cancelled
+    return result
 
 
 def translated(failed: OSError) -> StorageError:

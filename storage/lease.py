@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Final, TypeVar
 
+from storage.disk import drained
 from storage.errors import Fenced, StillWriting
 
 T = TypeVar("T")
@@ -44,7 +45,7 @@ class Hold:
             raise Fenced from None
         finally:
             try:
-                await self._finish(asyncio.ensure_future(self._drain_and(close)))
+                await drained(asyncio.ensure_future(self._drain_and(close)))
             finally:
                 self.fenced = True
                 self._gone.set()
@@ -80,18 +81,6 @@ class Hold:
         while self._running:
             await asyncio.wait(self._running)
         await close()
-
-    async def _finish(self, ending: "asyncio.Future[None]") -> None:
-        """Wait for the end whatever happens: threads cannot be cancelled, so a cancellation waits for them too."""
-        cancelled: asyncio.CancelledError | None = None
-        while not ending.done():
-            try:
-                await asyncio.wait([ending])
-            except asyncio.CancelledError as again:
-                cancelled = again
-        ending.result()
-        if cancelled is not None:
-            raise cancelled
 
 
 async def lock_object(descriptor: int, seconds: float) -> None:

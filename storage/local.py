@@ -26,7 +26,7 @@ from sqlalchemy.exc import DBAPIError
 from storage import recovery, rows
 from storage.batch import SmallFiles
 from storage.catalog import Catalog, uploads
-from storage.disk import Disk, translated
+from storage.disk import Disk, drained, translated
 from storage.errors import Fenced, NotFound, StorageError, StoreRefused, WriteFailed
 from storage.expiry import drop_silent
 from storage.lease import Hold, lock_object
@@ -315,8 +315,10 @@ class LocalStore:
                 del self._holds[writer.upload_id]
 
     async def _on_disk(self, function: Callable[..., Any], *arguments: object) -> Any:
+        """Outside of a hold. Cancelling waits: a descriptor must not be closed, and perhaps be another object's, while
+        a thread still uses it."""
         try:
-            return await self._disk.call(function, *arguments)
+            return await drained(asyncio.ensure_future(self._disk.call(function, *arguments)))
         except OSError as failed:
             logger.error("the disk failed: %s", failed)
             raise translated(failed) from failed
