@@ -13,8 +13,8 @@ import httpx2
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from tests.crash.faults import Call, Faults, When, lacking
-from tests.crash.forked import ForkedServer, NotStarted, Nursery
 from tests.crash.life import SIZE, Life
+from tests.crash.nursery import FaultyServer, NotStarted, Nursery
 from tests.crash.plan import Plan
 from tests.crash.power import LoopDisk
 from tests.server import http_client
@@ -33,7 +33,7 @@ async def whole_life(servers: Nursery, data: Path, life: Life) -> int:
     return await server.stop()
 
 
-async def listed(server: ForkedServer) -> dict[str, int]:
+async def listed(server: FaultyServer) -> dict[str, int]:
     async with http_client(server.url) as http:
         answer = (await http.get("/files")).json()
         return {file["name"]: file["size"] for file in answer["files"]}

@@ -16,8 +16,8 @@ from typing import Final
 import pytest
 
 from tests.crash.faults import ERRORS, Call, Faults, Kind, Traced, lacking
-from tests.crash.forked import NotStarted, Nursery
 from tests.crash.life import CODES, SIZE, Life, Refused
+from tests.crash.nursery import NotStarted, Nursery
 from tests.crash.plan import Plan
 from tests.crash.rules import broken_rules
 from tests.server import http_client

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.crash.faults import Faults, Kind, Traced, lacking
-from tests.crash.forked import ForkedServer, Nursery
 from tests.crash.life import SIZE, Life, line, sha256
+from tests.crash.nursery import FaultyServer, Nursery
 from tests.crash.plan import Plan
 from tests.crash.rules import OBJECTS, Trace, broken_rules, hasty_completes
 
@@ -19,7 +19,7 @@ SMALL_FILES = 12
 
 
 @pytest.fixture
-async def traced(plan: Plan, tmp_path: Path) -> AsyncIterator[tuple[Faults, ForkedServer]]:
+async def traced(plan: Plan, tmp_path: Path) -> AsyncIterator[tuple[Faults, FaultyServer]]:
     """A server at its first start, and its trace."""
     if lack := lacking():
         plan.missing(lack)
@@ -37,7 +37,7 @@ def synced_after(calls: list[Traced], path: str, earlier: Traced) -> bool:
     )
 
 
-async def test_the_first_start_makes_every_folder_durable(traced: tuple[Faults, ForkedServer]) -> None:
+async def test_the_first_start_makes_every_folder_durable(traced: tuple[Faults, FaultyServer]) -> None:
     faults, _ = traced
     calls = faults.calls()
     made = [call for call in calls if call.kind is Kind.MKDIR and not call.errno]
@@ -50,7 +50,7 @@ async def test_the_first_start_makes_every_folder_durable(traced: tuple[Faults, 
     assert [call.kind for call in content] == [Kind.OPEN, Kind.WRITE, Kind.FSYNC]
 
 
-async def test_an_upload_is_durable_before_each_answer(plan: Plan, traced: tuple[Faults, ForkedServer]) -> None:
+async def test_an_upload_is_durable_before_each_answer(plan: Plan, traced: tuple[Faults, FaultyServer]) -> None:
     faults, server = traced
     faults.calls()
     await Life(server.url, "whole", plan.chance("order").randbytes(SIZE)).run()
@@ -65,7 +65,7 @@ async def test_an_upload_is_durable_before_each_answer(plan: Plan, traced: tuple
 
 
 async def test_small_files_are_durable_before_they_are_complete(
-    plan: Plan, traced: tuple[Faults, ForkedServer]
+    plan: Plan, traced: tuple[Faults, FaultyServer]
 ) -> None:
     faults, server = traced
     faults.calls()
@@ -85,7 +85,7 @@ async def test_small_files_are_durable_before_they_are_complete(
 
 
 async def test_nothing_is_unlinked_before_its_commit_and_every_removal_is_synced(
-    plan: Plan, traced: tuple[Faults, ForkedServer]
+    plan: Plan, traced: tuple[Faults, FaultyServer]
 ) -> None:
     faults, server = traced
     life = Life(server.url, "unlinked", plan.chance("unlinked").randbytes(SIZE))

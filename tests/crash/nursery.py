@@ -35,8 +35,8 @@ class NotStarted(Exception):
         self.code = code
 
 
-class ForkedServer:
-    """One life of `towline serve`."""
+class FaultyServer:
+    """One life of `towline serve`, whose system calls may fail."""
 
     def __init__(self, nursery: "Nursery") -> None:
         self._nursery = nursery
@@ -76,12 +76,12 @@ class Nursery:
         self._more = asyncio.Event()
         self._reader: asyncio.Task[None] | None = None
         self._process: Process | None = None
-        self._server: ForkedServer | None = None
+        self._server: FaultyServer | None = None
 
     async def __aenter__(self) -> Self:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("TOWLINE_")}
         self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "tests.crash.forked"),
+            *(sys.executable, "-m", "tests.crash.nursery"),
             stdin=PIPE,
             stdout=PIPE,
             stderr=PIPE,
@@ -100,12 +100,12 @@ class Nursery:
         await self._process.wait()
         await self._reader
 
-    async def start(self, data: Path) -> ForkedServer:
+    async def start(self, data: Path) -> FaultyServer:
         """Returns when it listens. Raises NotStarted. The one before must have ended."""
         assert self._process is not None
         assert self._process.stdin is not None
         self._process.stdin.write(f"{data}\n".encode())
-        self._server = ForkedServer(self)
+        self._server = FaultyServer(self)
         return await self._server.started()
 
     async def ended(self) -> int:
