@@ -204,6 +204,9 @@ class Comparison:
         remembered = {(key, known.owner) for model in left for key, known in model.completed.items()}
         for key, owner in sorted(remembered) if len(left) > 1 else []:
             left = self._as_answered(Command("find_completed", (key, owner)), left)
+            if left[0].ask(Command("find_completed", (key, owner))) is None:  # its file is gone: nobody can tell
+                for model in left:
+                    model.completed.pop(key, None)
         assert all(model == left[0] for model in left)
         self.model = left[0]
 
