@@ -35,7 +35,9 @@ UNFINISHED: Final = ".unfinished"
 """Stands after the name of a backup that is not whole yet."""
 PAGE: Final = 500
 _COPYING: Final = "copying"
-_OURS: Final = {"serve.lock", "objects", "quarantine", "catalog.db", "catalog.db-journal", "store.json", _COPYING}
+_CATALOG: Final = {"catalog.db", "catalog.db-journal", "catalog.db-wal", "catalog.db-shm"}
+_MADE_ANEW: Final = {"store.json", "store.json.new", _COPYING} | _CATALOG
+_OURS: Final = {"serve.lock", "objects", "quarantine"} | _MADE_ANEW
 
 
 @dataclass(slots=True)
@@ -86,9 +88,9 @@ def _growing(data: Path, target: Path) -> Path:
 
 def _check_ours(growing: Path) -> None:
     """Take out what an earlier run did not finish, but for contents: those stay. Raises StoreRefused."""
-    if strange := {path.name for path in growing.iterdir()} - _OURS - {"store.json.new"}:
+    if strange := {path.name for path in growing.iterdir()} - _OURS:
         raise StoreRefused(f"{growing} is no unfinished backup, it holds {min(strange)}: choose another folder")
-    for name in ("store.json", "store.json.new", "catalog.db", "catalog.db-journal", _COPYING):
+    for name in _MADE_ANEW:
         (growing / name).unlink(missing_ok=True)
 
 

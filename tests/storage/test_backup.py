@@ -202,6 +202,16 @@ def test_a_target_that_has_something_in_it_is_refused(data: Path, tmp_path: Path
         back_up(data, target, Silent())
 
 
+@pytest.mark.parametrize("name", ["catalog.db-journal", "catalog.db-wal", "catalog.db-shm", "store.json.new"])
+def test_what_a_killed_backup_had_open_is_made_anew(data: Path, tmp_path: Path, name: str) -> None:
+    growing = tmp_path / f"backup{UNFINISHED}"
+    growing.mkdir()
+    (growing / name).write_bytes(b"half")
+    back_up(data, tmp_path / "backup", Silent())
+    assert damaged(tmp_path / "backup") == []
+    assert not (tmp_path / "backup" / name).exists()
+
+
 def test_a_folder_that_only_looks_like_an_unfinished_backup_is_left_alone(data: Path, tmp_path: Path) -> None:
     theirs = tmp_path / f"backup{UNFINISHED}"
     theirs.mkdir()
