@@ -121,8 +121,8 @@ MUTANTS: Final = (
         (
             Change(
                 "storage/resuming.py",
-                "if _recorded(state, start, end, leaf_size) not in (None, full or found.tail.checksum):",
-                "if False:",
+                "if found is None or _recorded(state, start, end, leaf_size) not in (None, found):",
+                "if found is None:",
             ),
         ),
         _ROT,

@@ -37,13 +37,13 @@ def main(arguments: Sequence[str]) -> int:
         for mutant in chosen:
             started = time.monotonic()
             red = first_red(copy, mutant)
-            said = f"missed by {red}" if red else "NOT MISSED"
+            said = f"noticed by {red}" if red else "NOT NOTICED"
             print(f"{mutant.safety}: {said} ({time.monotonic() - started:.0f} s)", flush=True)
             if red is None:
                 survivors.append(mutant.safety)
             else:
                 rows[mutant.safety] = [f"`{red}`"]
-    print(f"{len(chosen) - len(survivors)} of {len(chosen)} safeties are missed by a test when they are taken out")
+    print(f"{len(chosen) - len(survivors)} of {len(chosen)} safeties cannot be taken out unnoticed")
     if options.record and not survivors:
         record("teeth", rows)
     return 1 if survivors else 0
