@@ -113,7 +113,7 @@ async def test_a_backup_of_a_server_that_is_killed_under_load_is_whole(plan: Pla
     async with ServerProcess(tmp_path / "data") as server:
         load = Load(server.url, tmp_path, chance)
         async with load.running():
-            for case in range(plan.count(20, 100)):
+            for case in range(plan.count(10, 100)):
                 await load.until_kept(len(load.kept) + chance.randint(1, 6))
                 known, target = dict(load.kept), tmp_path / "backup"
                 making = asyncio.create_task(asyncio.to_thread(run, tmp_path / "data", target))

@@ -218,7 +218,7 @@ async def test_verify_calls_nothing_damaged_that_moves_on_while_it_reads(plan: P
     async with running(Settings(data=data, min_free_bytes=0)) as url:
         load = Load(url, tmp_path, plan.chance("moving"))
         async with load.running():
-            for _ in range(plan.count(30, 60)):
+            for _ in range(plan.count(15, 60)):
                 assert await asyncio.to_thread(damaged_contents, data) == []
                 plan.report("bit rot", verified_under_load=1)
     assert load.kept
