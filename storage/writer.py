@@ -314,7 +314,10 @@ class LocalWriter:
         if self._tail.length != size - start:
             self._tail = Tail(size - start, self._checksum_on_disk(start, size).tail_or_leaf)
 
-    def _seal_now(self) -> None:
+    def _seal_now(self, size: int) -> None:
+        """Make it the content of a file: of a stream whose end was forgotten, the bytes are still there."""
+        if os.fstat(self._descriptor).st_size > size:
+            os.ftruncate(self._descriptor, size)
         os.fchmod(self._descriptor, PUBLISHED_MODE)
         os.fsync(self._descriptor)
 
@@ -337,7 +340,7 @@ class LocalWriter:
             return published, rows.disposable(connection)
 
         try:
-            await self._on_disk(self._seal_now)
+            await self._on_disk(self._seal_now, size)
             published, disposable = await self._workplace.catalog.write(work)
         except StorageError:
             await self._workplace.disk.call(self._unseal_now)

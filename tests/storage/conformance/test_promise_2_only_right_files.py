@@ -34,7 +34,7 @@ from tests.storage.conformance.asking import (
     upload,
 )
 from transfer.protocol.digest import ALGORITHMS, digest_bytes
-from transfer.protocol.leaves import differing, leaves_of, split_leaves
+from transfer.protocol.leaves import STREAM_LEAF_SIZE, differing, leaves_of, split_leaves
 from transfer.protocol.names import Name
 from transfer.protocol.ranges import Range
 
@@ -203,6 +203,19 @@ async def test_a_repair_needs_no_new_writer(store: Store) -> None:
         await writer.write(LEAF, [right[LEAF:]])
         await writer.finish(digest_bytes(right))
     assert await is_there(store, "a.bin", right)
+
+
+@pytest.mark.parametrize("end", [0, STREAM_LEAF_SIZE])
+async def test_a_stream_whose_end_is_forgotten_is_published_without_it(kept: Kept, end: int) -> None:
+    content = made(STREAM_LEAF_SIZE + 5)
+    async with kept.store.begin(ask()) as writer:
+        await writer.write(0, [content])
+        await writer.sync()
+        await writer.forget(Range(end, len(content)))
+        published = await writer.finish(digest_bytes(content[:end]))
+    assert published.file.size == end
+    async for store in kept.before_and_after_reopening():
+        assert await is_there(store, "a.bin", content[:end])
 
 
 async def test_the_leaves_of_a_wrong_content_are_whole_in_whatever_order_it_came(store: Store) -> None:
