@@ -96,6 +96,7 @@ async def test_the_client_is_killed_and_the_same_command_goes_on(tmp_path: Path,
         arguments = ["upload", str(source), "--server", link.url, "--json"]
         async with command(*arguments) as first:
             acked = await events_until(first, "ack", 8 * MIB)
+            await link.until(lambda link: link.upstream_bytes >= 16 * MIB)  # the next connection is not held
             first.kill()
         async with command(*arguments) as second:
             ready = await events_until(second, "ready")
