@@ -6,6 +6,7 @@
   and an application that sends after the engine has closed hears of a client that is gone.
 - A pong is waited for while it may sit behind what our own back-pressure keeps us from reading, and while the peer
   still reads what was sent before the ping.
+- A close inside a fragmented message is a close like any other: RFC 6455 lets control frames stand there.
 - `scope["extensions"]["towline.transport"]` is the transport of a WebSocket, for an application that has to abort it.
 
 Written against uvicorn 0.54 and websockets 17.4: it leans on names inside them, and its tests say what must hold.
@@ -25,7 +26,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
-from websockets.frames import CloseCode, Frame
+from websockets.frames import CloseCode, Frame, Opcode
+from websockets.server import ServerProtocol
 
 TRANSPORT: Final = "towline.transport"
 WEBSOCKET_PATIENCE: Final = 1.0
@@ -117,6 +119,15 @@ class HttpProtocol(HttpToolsProtocol):
             self._farewell.begin()
 
 
+class Framing(ServerProtocol):
+    """websockets' reading of frames, which would call a close inside a fragmented message a protocol error."""
+
+    def recv_frame(self, frame: Frame) -> None:
+        if frame.opcode is Opcode.CLOSE:
+            self.current_size = None  # what has come of the message is given up
+        super().recv_frame(frame)
+
+
 class WebSocketProtocol(WebSocketsSansIOProtocol):
     """A WebSocket, from its upgrade request to its end."""
 
@@ -130,6 +141,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
+        self.conn = Framing(max_size=config.ws_max_size, logger=self.logger)
         self.close_timeout = CLOSE_SECONDS
         self._closed_by_application = False
         self._taken_at = 0.0

@@ -241,6 +241,23 @@ async def test_an_http_response_that_nobody_reads_is_reset(monkeypatch: pytest.M
         await all_gone(server)
 
 
+async def test_a_close_inside_a_fragmented_message_is_a_clean_close() -> None:
+    heard = asyncio.get_running_loop().create_future()
+
+    async def endpoint(websocket: WebSocket) -> None:
+        await websocket.accept()
+        heard.set_result(await websocket.receive())
+
+    async with serving(endpoint) as (url, server), Peer(url) as peer, patience():
+        await peer.upgrade()
+        close = Frame(Opcode.CLOSE, Close(4000, "enough").serialize())
+        await peer.send_frame(Opcode.TEXT, b"not all", fin=False)
+        await peer.send(close.serialize(mask=True))
+        assert await peer.read() == close.serialize(mask=False)
+        assert await heard == {"type": "websocket.disconnect", "code": 4000, "reason": "enough"}
+        await all_gone(server)
+
+
 async def test_an_application_can_abort() -> None:
     async def endpoint(websocket: WebSocket) -> None:
         await websocket.accept()
