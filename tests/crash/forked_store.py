@@ -18,7 +18,10 @@ from pathlib import Path
 from typing import Final, Self
 
 import pytest
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 
+from storage.catalog import completed, files
 from storage.errors import Fenced, Incomplete, StorageError
 from storage.local import LocalStore
 from storage.store import FileQuery, Published, StoredFile, UploadRequest, Writer
@@ -256,6 +259,15 @@ class Lived:
     async def find_completed(self, upload_id: str, owner: str) -> FileSeen | None:
         published = await self.store.find_completed(upload_id, owner)
         return None if published is None else _seen(published)
+
+    async def remembered(self) -> dict[str, datetime]:
+        """Not asked of the store but looked up: until they are forgotten, nothing tells two such times apart."""
+        wanted = sa.select(completed.c.upload_id, completed.c.at).join(files, files.c.file_id == completed.c.file_id)
+
+        def work(connection: Connection) -> dict[str, datetime]:
+            return {row.upload_id: row.at for row in connection.execute(wanted)}
+
+        return await self.store._catalog.read(work)
 
     async def look(self) -> View:
         files: list[StoredFile] = (await self.store.list_files(FileQuery())).files

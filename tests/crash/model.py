@@ -431,6 +431,11 @@ class Model:
             return None
         return replace(found[0].seen(), unchanged=known.unchanged)
 
+    def remembered(self) -> dict[str, datetime]:
+        """When each of those uploads was completed, or would have been without the downtimes since."""
+        numbers = {file.number for file in self.files}
+        return {key: known.at for key, known in self.completed.items() if known.number in numbers}
+
     def look(self) -> View:
         uploads = [
             UploadSeen(

@@ -207,6 +207,7 @@ class Comparison:
             if left[0].ask(Command("find_completed", (key, owner))) is None:  # its file is gone: nobody can tell
                 for model in left:
                     model.completed.pop(key, None)
+        left = self._as_answered(Command("remembered"), left)
         assert all(model == left[0] for model in left)
         self.model = left[0]
 
