@@ -9,10 +9,11 @@
 from pathlib import Path
 
 from client.connection import Connection, Item, connect
-from client.errors import CannotConnect, ClientError, GaveUp, SourceChanged
+from client.errors import CannotConnect, ClientError, GaveUp, SourceChanged, TunnelClosed
 from client.http import UnfinishedUpload
 from client.progress import Complete, Event, Failed, Listener, ignore
 from client.source import UploadSource
+from client.tunnel import Tunnel
 from transfer.protocol.errors import TransferError
 from transfer.protocol.messages import FileEntry, IfExists
 
@@ -29,6 +30,8 @@ __all__ = [
     "Listener",
     "SourceChanged",
     "TransferError",
+    "Tunnel",
+    "TunnelClosed",
     "UnfinishedUpload",
     "connect",
     "download",

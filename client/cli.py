@@ -3,11 +3,11 @@
 import asyncio
 import sys
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import aclosing
+from contextlib import ExitStack, aclosing
 from importlib.metadata import PackageNotFoundError, version
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, BinaryIO, Final, Literal
 
 import typer
 
@@ -17,6 +17,7 @@ from client.errors import CannotConnect, ClientError
 from client.extensions import add_commands_of_others
 from client.http import UnfinishedUpload, base_url
 from client.outcome import Exit, outcome_of
+from client.proxy_command import ProxyCommand, text_lines
 from client.retry import GIVE_UP_AFTER
 from client.selection import Selection, select
 from client.stdin import DescriptorReader
@@ -329,6 +330,58 @@ def echo(
         return Exit.DONE
 
     run(choose_display(as_json=as_json, quiet=True), work)
+
+
+@app.command()
+def proxy(
+    target: Annotated[str, typer.Argument(metavar="URL_OR_NAME", help="An upstream that the server allows.")],
+    texts: Annotated[list[str] | None, typer.Argument(metavar="[TEXT]...", help="What to send; none: stdin.")] = None,
+    subprotocols: Annotated[
+        list[str] | None, typer.Option("--subprotocol", metavar="TOKEN", help="Offer it to the upstream; repeatable.")
+    ] = None,
+    as_hex: Annotated[bool, typer.Option("--hex", help="Print binary messages as hexadecimal digits.")] = False,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="PATH", help="Append binary messages to this file.")
+    ] = None,
+    wait: Annotated[
+        float, typer.Option("--wait", metavar="SECONDS", min=0, help="How long to listen on after the end of stdin.")
+    ] = 1.0,
+    server: Server = DEFAULT_SERVER,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Talk to a WebSocket server behind this one.
+
+    Each TEXT is sent, and a message printed for it. Without TEXT, lines of stdin
+    are sent and every message is printed, until one side ends. The server's
+    operator says which upstreams there are: `echo`, or those that they chose.
+
+    Examples:
+      towline proxy echo hello                          the answer: hello
+      towline proxy wss://feed.example.org/v1           lines out, messages in
+      tail -f log | towline proxy collector
+      towline proxy camera --output frames.bin start    one answer, binary
+    """
+    if as_hex and output is not None:
+        raise typer.BadParameter("--hex prints what --output would keep: choose one", param_hint="--hex")
+    if not texts and sys.stdin is None:
+        raise typer.BadParameter("there is no stdin to read from: give a TEXT", param_hint="TEXT")
+
+    async def talk(display: Display, file: BinaryIO | None) -> Exit:
+        async with connect(server) as connection, connection.proxy(target, subprotocols=subprotocols or ()) as tunnel:
+            if tunnel.subprotocol is not None:
+                said = f"the upstream chose the subprotocol {tunnel.subprotocol}"
+                display.notice("open", said, {"url": tunnel.url, "subprotocol": tunnel.subprotocol})
+            command = ProxyCommand(tunnel, display, sys.stdout.isatty(), as_hex, file, wait)
+            if texts:
+                return await command.exchange(texts)
+            return await command.converse(text_lines(DescriptorReader(sys.stdin.fileno())))
+
+    def work(display: Display) -> Coroutine[None, None, Exit]:
+        return talk(display, kept.enter_context(output.open("ab")) if output is not None else None)
+
+    with ExitStack() as kept:
+        run(choose_display(as_json=as_json, quiet=quiet), work)
 
 
 # ----------------------------------------------------------------------------------------------------------- running

@@ -1,8 +1,8 @@
 """The public client: a connection to one server, and what can be done with it."""
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -15,6 +15,7 @@ from client.pipeline import Pipeline, SmallFile, read_small
 from client.progress import Complete, Failed, Listener, ignore
 from client.retry import GIVE_UP_AFTER, Patience
 from client.source import Source, UploadSource, open_source
+from client.tunnel import Tunnel, open_tunnel
 from client.uploader import Uploader
 from client.wire import Wire, open_wire
 from transfer.protocol import limits
@@ -173,6 +174,17 @@ class Connection:
             if not isinstance(answer, EchoMessage):
                 raise BadMessage(f"the server answered a text with {answer.type!r}")
             return answer.text
+
+    def proxy(self, target: str, *, subprotocols: Sequence[str] = ()) -> AbstractAsyncContextManager[Tunnel]:
+        """A tunnel through the server to one of its upstreams, for `async with`: `target` is its name or its URL.
+
+            async with connection.proxy("echo") as tunnel:
+                await tunnel.send("hello")
+                print(await tunnel.recv())
+
+        It has a WebSocket of its own, and does not go on after a break. Raises ProxyDenied, ProxyFailed, TooMany.
+        """
+        return open_tunnel(self._server, target, subprotocols)
 
     # ------------------------------------------------------------------------------------------------------ HTTP
 

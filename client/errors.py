@@ -42,3 +42,15 @@ class CannotConnect(ClientError):
 
 class ConnectionBroken(ClientError):
     """The connection is gone; a new one may work. Transfers handle it themselves."""
+
+
+class TunnelClosed(ClientError):
+    """The other end of a tunnel has closed it: with `code` and `reason`, or broken off (1006)."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(code, reason)
+        self.code = code
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"the tunnel was closed with {self.code}" + (f": {self.reason}" if self.reason else "")

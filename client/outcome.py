@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from client.downloader import DamagedContent
-from client.errors import CannotConnect, ConnectionBroken, GaveUp, SourceChanged
+from client.errors import CannotConnect, ConnectionBroken, GaveUp, SourceChanged, TunnelClosed
 from client.partial import TargetBusy, TargetTaken
 from transfer.protocol.errors import Exists, Superseded, TransferError
 
@@ -36,6 +36,7 @@ _CODES: dict[type[Exception], str] = {
     TargetTaken: "target_taken",
     TargetBusy: "target_busy",
     DamagedContent: "damaged_content",
+    TunnelClosed: "tunnel_closed",
 }
 
 

@@ -121,7 +121,7 @@ class Pipeline:
     async def _send(self, wire: Wire, ref: int, file: SmallFile) -> None:
         await wire.send(file.header.model_copy(update={"ref": ref}))
         if file.content:
-            await wire.send_bytes(file.content)
+            await wire.send_frame(file.content)
             file.sent_bytes += len(file.content)
         await wire.send(EofMessage(digest=file.digest))
 

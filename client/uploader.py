@@ -165,7 +165,7 @@ class Uploader:
             return
         if self._hashing is None and offset <= self._fingerprint.position < offset + len(content):
             await asyncio.to_thread(self._fingerprint.feed, offset, content)
-        await wire.send_bytes(content)
+        await wire.send_frame(content)
         self._sender.sent(len(content))
         self._sent_bytes += len(content)
 

@@ -11,12 +11,19 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.client import backoff as _backoff
 from websockets.client import process_exception
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+from websockets.frames import CloseCode
 from websockets.typing import Subprotocol
 
-from client.errors import CannotConnect, ConnectionBroken
+from client.errors import CannotConnect, ConnectionBroken, TunnelClosed
 from transfer.protocol import limits
 from transfer.protocol.errors import Superseded, TransferError
-from transfer.protocol.messages import Message, ServerMessage, parse_server_message
+from transfer.protocol.messages import (
+    Message,
+    ProxyAnswer,
+    ServerMessage,
+    parse_proxy_answer,
+    parse_server_message,
+)
 
 OPEN_SECONDS = 10.0
 PING_SECONDS = 10.0
@@ -56,13 +63,10 @@ class Wire:
         self._connection = connection
 
     async def send(self, message: Message) -> None:
-        await self._send(message.to_json())
+        await self.send_frame(message.to_json())
 
-    async def send_bytes(self, content: bytes) -> None:
-        """One binary frame. Returns when the socket has taken it: a slow network slows the sender."""
-        await self._send(content)
-
-    async def _send(self, frame: str | bytes) -> None:
+    async def send_frame(self, frame: str | bytes) -> None:
+        """A text or a binary one. Returns when the socket has taken it: a slow network slows the sender."""
         try:
             await self._connection.send(frame)
         except ConnectionClosed as closed:
@@ -70,11 +74,35 @@ class Wire:
 
     async def receive(self) -> ServerMessage:
         """The next message. Cancelling it loses nothing. Raises BadMessage for what is not of the protocol."""
+        return parse_server_message(await self._receive_text())
+
+    async def receive_proxy_answer(self) -> ProxyAnswer:
+        """As `receive`, where a `proxy` header is to be answered."""
+        return parse_proxy_answer(await self._receive_text())
+
+    async def _receive_text(self) -> str:
         try:
-            frame = await self._connection.recv(decode=True)
+            return await self._connection.recv(decode=True)
         except ConnectionClosed as closed:
             raise _broken(closed) from None
-        return parse_server_message(frame)
+
+    async def send_through(self, message: str | bytes) -> None:
+        """A message for the other end of a tunnel. Returns when the socket has taken it. Raises TunnelClosed."""
+        try:
+            await self._connection.send(message)
+        except ConnectionClosed as closed:
+            raise _ending(closed) from None
+
+    async def receive_through(self) -> str | bytes:
+        """The next message from the other end. Cancelling it loses nothing. Raises TunnelClosed."""
+        try:
+            return await self._connection.recv()
+        except ConnectionClosed as closed:
+            raise _ending(closed) from None
+
+    async def close(self, code: int, reason: str) -> None:
+        """Close, and wait until the server has."""
+        await self._connection.close(code, reason)
 
 
 def _broken(closed: ConnectionClosed) -> ConnectionBroken | TransferError:
@@ -84,15 +112,21 @@ def _broken(closed: ConnectionClosed) -> ConnectionBroken | TransferError:
     return ConnectionBroken(f"connection closed: {frame.reason or frame.code}" if frame else "connection lost")
 
 
+def _ending(closed: ConnectionClosed) -> TunnelClosed:
+    frame = closed.rcvd
+    return TunnelClosed(frame.code, frame.reason) if frame is not None else TunnelClosed(CloseCode.ABNORMAL_CLOSURE, "")
+
+
 @asynccontextmanager
-async def open_wire(server: str) -> AsyncIterator[Wire]:
-    """Connect to a server. Raises ConnectionBroken when trying again may help, else CannotConnect."""
+async def open_wire(server: str, *, max_size: int = limits.MAX_REPLY_BYTES) -> AsyncIterator[Wire]:
+    """Connect to a server, for messages of at most `max_size` bytes. Raises ConnectionBroken when trying again may
+    help, else CannotConnect."""
     try:
         connection = await connect(
             websocket_url(server),
             subprotocols=[Subprotocol(limits.PROTOCOL)],
             compression=None,
-            max_size=limits.MAX_REPLY_BYTES,
+            max_size=max_size,
             open_timeout=OPEN_SECONDS,
             ping_interval=PING_SECONDS,
             close_timeout=2,

@@ -25,6 +25,11 @@ def printable(text: str) -> str:
     )
 
 
+def lines_printable(text: str) -> str:
+    """As `printable`, but of several lines."""
+    return "\n".join(printable(line) for line in text.split("\n"))
+
+
 def size_words(size: int) -> str:
     """`3.1 MB`."""
     return decimal(size)

@@ -15,6 +15,7 @@ from transfer import __version__, files, health, problems
 from transfer.echo import echo_endpoint
 from transfer.hosts import HostGuard
 from transfer.protocol.errors import NotFound
+from transfer.proxy import Proxy
 from transfer.session import Sessions
 from transfer.settings import Settings
 
@@ -46,7 +47,9 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.store = store
     app.include_router(files.router(store))
     app.include_router(health.router(store))
-    app.add_api_websocket_route("/ws", Sessions(store, settings).serve)
+    proxy = Proxy(settings.proxy)
+    app.add_api_websocket_route("/ws", Sessions(store, settings, proxy).serve)
+    app.add_api_websocket_route("/proxy/{upstream}", proxy.serve)
     app.add_api_websocket_route("/echo", echo_endpoint)
     app.add_api_websocket_route("/{path:path}", no_such_endpoint)
     app.add_middleware(HostGuard, loopback=settings.is_loopback, allowed_origins=settings.allowed_origins)

@@ -127,6 +127,10 @@ class Framing(ServerProtocol):
             self.current_size = None  # what has come of the message is given up
         super().recv_frame(frame)
 
+    def send_close(self, code: CloseCode | int | None = None, reason: str = "") -> None:
+        """1005 stands for a close without a status (RFC 6455, section 7.4.1)."""
+        super().send_close(code if code != CloseCode.NO_STATUS_RCVD else None, reason)
+
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):
     """A WebSocket, from its upgrade request to its end."""
@@ -153,6 +157,9 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._farewell.end()
+        if self.handshake_complete and self.conn.close_rcvd is None and not self.close_sent:
+            # uvicorn would say 1005, as of a close that came without a status
+            self.queue.put_nowait({"type": "websocket.disconnect", "code": CloseCode.ABNORMAL_CLOSURE})
         super().connection_lost(exc)
 
     # -------------------------------------------------------------------------------------------------- handshake

@@ -18,6 +18,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDiscon
 from storage.errors import StorageError
 from storage.store import Store
 from transfer.budget import ReceiveBudget
+from transfer.farewell import abort, farewell
 from transfer.principal import ANONYMOUS
 from transfer.protocol import limits
 from transfer.protocol.errors import BadMessage, Internal, TransferError
@@ -27,16 +28,20 @@ from transfer.protocol.messages import (
     EchoMessage,
     EofMessage,
     ErrorMessage,
+    ProxyHeader,
+    ProxyReadyMessage,
     ServerMessage,
     TextHeader,
     UploadHeader,
     parse_client_message,
 )
 from transfer.protocol.receiver import Receiver
+from transfer.proxy import Proxy, ready
 from transfer.refusals import refusal
 from transfer.settings import Settings
 from transfer.uploads import Operation, Shared, SmallUpload, UploadOperation, is_small
 
+Reply = ServerMessage | ProxyReadyMessage
 logger = logging.getLogger("towline.session")
 
 
@@ -45,11 +50,11 @@ class Turn:
     """An operation's place in the order: its replies, and when it is over."""
 
     ref: int | None
-    replies: "asyncio.Queue[ServerMessage | None]" = field(default_factory=asyncio.Queue)
+    replies: "asyncio.Queue[Reply | None]" = field(default_factory=asyncio.Queue)
     over: asyncio.Event = field(default_factory=asyncio.Event)
     operation: Operation | None = None
 
-    def reply(self, message: ServerMessage) -> None:
+    def reply(self, message: Reply) -> None:
         self.replies.put_nowait(message if self.ref is None else message.model_copy(update={"ref": self.ref}))
 
     def end(self) -> None:
@@ -68,9 +73,10 @@ class Refused(Operation):
 class Sessions:
     """Serves `/ws` for an application; what its connections share is here."""
 
-    def __init__(self, store: Store, settings: Settings) -> None:
+    def __init__(self, store: Store, settings: Settings, proxy: Proxy) -> None:
         self._store = store
         self._settings = settings
+        self._proxy = proxy
         self._budget = ReceiveBudget(
             settings.receive_budget_bytes, window=settings.window, chunk_size=settings.chunk_size
         )
@@ -84,14 +90,17 @@ class Sessions:
             await websocket.send_denial_response(Response(text, 400, media_type="text/plain"))
             return
         await websocket.accept(subprotocol=limits.PROTOCOL if offered else None)
-        await Session(websocket, self._store, self._settings, self._budget).run()
+        await Session(websocket, self._store, self._settings, self._budget, self._proxy).run()
 
 
 class Session:
     """One connection of `/ws`."""
 
-    def __init__(self, websocket: WebSocket, store: Store, settings: Settings, budget: ReceiveBudget) -> None:
+    def __init__(
+        self, websocket: WebSocket, store: Store, settings: Settings, budget: ReceiveBudget, proxy: Proxy
+    ) -> None:
         self._websocket = websocket
+        self._proxy = proxy
         self._held = 0
         self._room = asyncio.Event()
         self._shared = Shared(
@@ -106,7 +115,8 @@ class Session:
         self._turns: list[Turn] = []
         self._current: Turn | None = None
         self._received_bytes = 0
-        self._outcome = "closed"
+        self._outcome: str | None = None
+        """How it ended, once it has."""
 
     async def run(self) -> None:
         """Serve until the connection ends. Never raises for what a client does."""
@@ -122,7 +132,7 @@ class Session:
         except Exception:
             logger.exception("a bug ended a session")
             self._outcome = "internal error"
-            await self._close(Internal.close_code, "internal error")
+            await farewell(self._websocket, Internal.close_code, "internal error")
         finally:
             self._shared.budget.leave(self)
             logger.info(
@@ -154,7 +164,7 @@ class Session:
                 turn.operation.gone()
 
     async def _frames(self) -> AsyncIterator[str | bytes]:
-        while True:
+        while self._outcome is None:
             message = await self._websocket.receive()
             if message["type"] == "websocket.disconnect":
                 self._outcome = f"close code {message.get('code', 1005)}"
@@ -166,7 +176,7 @@ class Session:
                 reason = f"a message of more than {limits.MAX_MESSAGE_BYTES} bytes"
                 self._outcome = reason
                 logger.info("refused too_big: %s: %s", self._peer(), reason)
-                await self._close(limits.CLOSE_TOO_BIG, reason)
+                await farewell(self._websocket, limits.CLOSE_TOO_BIG, reason)
                 return
             yield content
 
@@ -208,8 +218,9 @@ class Session:
             case TextHeader():
                 turn = await self._next_turn(message.ref)
                 turn.reply(EchoMessage(text=message.text))
-                turn.end()
-                self._turns.remove(turn)
+                self._end(turn)
+            case ProxyHeader():
+                await self._tunnel(message)
             case UploadHeader() | EofMessage():
                 await self._begin(message, group)
 
@@ -223,6 +234,28 @@ class Session:
             operation = UploadOperation(self._shared, message, turn.reply)
         turn.operation = operation
         group.create_task(self._run(turn, operation, before))
+
+    async def _tunnel(self, header: ProxyHeader) -> None:
+        """Once everything before it is over and answered, the connection is a tunnel, or goes on as it was."""
+        before = list(self._turns)
+        turn = await self._next_turn(header.ref)
+        for earlier in before:
+            await earlier.over.wait()
+        try:
+            async with self._proxy.opened(header, self._websocket) as connection:
+                turn.reply(ready(header, connection))
+                self._end(turn)
+                await self._order.join()
+                ending = await self._proxy.carry(self._websocket, connection)
+                self._outcome = f"tunnel, close code {ending.code} of the {ending.by}"
+        except TransferError as error:
+            turn.operation = refused = Refused(self._shared)
+            self._fail(turn, refused, error)
+            self._end(turn)
+
+    def _end(self, turn: Turn) -> None:
+        turn.end()
+        self._turns.remove(turn)
 
     async def _next_turn(self, ref: int | None) -> Turn:
         """A header came: leave the operation that may still be open, and queue for the replies."""
@@ -256,8 +289,7 @@ class Session:
         refused = Refused(self._shared)
         turn.operation = refused if begins else None
         self._fail(turn, refused, error)
-        turn.end()
-        self._turns.remove(turn)
+        self._end(turn)
 
     # ------------------------------------------------------------------------------------------------- operations
 
@@ -274,8 +306,7 @@ class Session:
             logger.exception("a bug ended an operation")
             self._fail(turn, operation, Internal("something went wrong in the server; its log says what"))
         finally:
-            turn.end()
-            self._turns.remove(turn)
+            self._end(turn)
             if not self._turns:
                 self._shared.budget.leave(self)
 
@@ -293,8 +324,9 @@ class Session:
             turn = await self._order.get()
             while (message := await turn.replies.get()) is not None:
                 gone = gone or not await self._send(message)
+            self._order.task_done()
 
-    async def _send(self, message: ServerMessage) -> bool:
+    async def _send(self, message: Reply) -> bool:
         """Returns whether the connection can take more. A farewell to a dead peer has half a second: its full socket
         buffer would hold us for ever."""
         close = message.error.close_code if isinstance(message, ErrorMessage) else None
@@ -304,23 +336,12 @@ class Session:
         except WebSocketDisconnected:  # closed already, perhaps by ourselves: the peer may still be reading that
             return False
         except (TimeoutError, WebSocketDisconnect):
-            self._abort()
+            abort(self._websocket)
             return False
         if close is None:
             return True
-        await self._close(close, message.error.code if isinstance(message, ErrorMessage) else "")
+        await farewell(self._websocket, close, message.error.code if isinstance(message, ErrorMessage) else "")
         return False
-
-    async def _close(self, code: int | None, reason: str) -> None:
-        try:
-            async with asyncio.timeout(limits.FAREWELL_SECONDS):
-                await self._websocket.close(code or 1011, reason)
-        except (TimeoutError, WebSocketDisconnect, WebSocketDisconnected):
-            self._abort()
-
-    def _abort(self) -> None:
-        """The reader hears of it as a disconnect."""
-        self._websocket.scope["extensions"]["towline.transport"].abort()
 
 
 def _is_of(operation: Operation | None, upload_id: str) -> bool:

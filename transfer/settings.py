@@ -10,7 +10,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Final, TypedDict, Unpack
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
@@ -22,6 +22,7 @@ from pydantic_settings import (
 
 from transfer.origins import parse_origin
 from transfer.protocol import limits
+from transfer.upstreams import OWN_ECHO, Upstream, check_names
 
 FILE: Final = "towline.toml"
 PREFIX: Final = "TOWLINE_"
@@ -55,6 +56,21 @@ def _as_origin(text: object) -> str:
     if origin is None:
         raise ValueError("an origin is written like https://files.example.org or http://localhost:3000")
     return str(origin)
+
+
+class ProxySettings(BaseModel):
+    """`[proxy]`: the tunnels that clients may ask for."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    upstreams: Annotated[dict[str, Upstream], AfterValidator(check_names)] = Field(
+        default={"echo": Upstream.model_validate(OWN_ECHO)},
+        description="names and URLs of the WebSocket servers that may be reached through this one",
+    )
+    open_timeout: float = Field(default=10.0, gt=0, description="how long connecting to an upstream may take")
+    idle_timeout: float = Field(default=600.0, gt=0, description="how long a tunnel may carry no message")
+    max_bytes: int | None = Field(default=None, gt=0, description="what one tunnel may carry, both ways together")
+    max_tunnels: int = Field(default=32, ge=0, description="how many tunnels one principal may have at a time")
 
 
 class Settings(BaseSettings):
@@ -104,6 +120,8 @@ class Settings(BaseSettings):
         default=DRAIN_SECONDS, ge=0, description="how long requests may go on after the server was asked to stop"
     )
 
+    proxy: ProxySettings = Field(default=ProxySettings(), description="tunnels to other WebSocket servers")
+
     @property
     def is_loopback(self) -> bool:
         """Whether only this machine reaches the address."""
@@ -137,13 +155,15 @@ def load_settings(**flags: Unpack[Flags]) -> Settings:
 
 
 def _sentence(error: ErrorDetails, flags: Flags) -> str:
-    key, value = str(error["loc"][0]), error["input"]
+    setting, value = str(error["loc"][0]), error["input"]
+    key = ".".join(part for part in error["loc"] if isinstance(part, str))
+    shown = key if isinstance(value, dict) else f"{key} = {value!r}"  # a table may have secrets in it
     if error["type"] == "extra_forbidden":
-        similar = get_close_matches(key, Settings.model_fields, n=1)
+        similar = get_close_matches(str(error["loc"][-1]), _KEYS, n=1)
         advice = f"; did you mean {similar[0]}?" if similar else ""
-        return f"{key} = {value!r} in {FILE}: there is no such setting{advice}"
+        return f"{shown} in {FILE}: there is no such setting{advice}"
     problem = str(error["ctx"]["error"]) if error["type"] == "value_error" else error["msg"].lower()
-    return f"{key} = {value!r} {_source(key, flags)}: {problem}"
+    return f"{shown} {_source(setting, flags)}: {problem}"
 
 
 def _source(key: str, flags: Flags) -> str:
@@ -151,3 +171,6 @@ def _source(key: str, flags: Flags) -> str:
         return f"from --{key}"
     variable = PREFIX + key.upper()
     return f"from {variable}" if variable in {name.upper() for name in os.environ} else f"in {FILE}"
+
+
+_KEYS: Final = [*Settings.model_fields, *ProxySettings.model_fields, *Upstream.model_fields]

@@ -28,7 +28,7 @@ from transfer.settings import Settings
 
 CONTENT = random.Random(3).randbytes(3_000_001)
 OTHER = random.Random(4).randbytes(3_000_001)
-COMMANDS = ["upload", "ls", "download", "mv", "rm", "uploads", "cancel", "echo"]
+COMMANDS = ["upload", "ls", "download", "mv", "rm", "uploads", "cancel", "echo", "proxy"]
 
 
 @dataclass(frozen=True)

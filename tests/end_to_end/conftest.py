@@ -252,15 +252,15 @@ def overrides() -> Json:
     return {}
 
 
-@pytest.fixture
-async def service(tmp_path: Path, overrides: Json) -> AsyncIterator[Service]:
+@asynccontextmanager
+async def serving(folder: Path, overrides: Json) -> AsyncIterator[Service]:
     """A server. Whatever a test does to it, it logs no traceback and leaves nothing that should not be there."""
     log, towline = Log(), logging.getLogger("towline")
     before = towline.level
     logging.getLogger().addHandler(log)
     towline.setLevel(logging.INFO)
     try:
-        defaults = {"data": tmp_path / "data", "min_free_bytes": 0, "take_over_seconds": PATIENCE}
+        defaults = {"data": folder / "data", "min_free_bytes": 0, "take_over_seconds": PATIENCE}
         settings = Settings.model_validate(defaults | overrides)
         app = create_app(settings)
         async with running(settings, app) as url:
@@ -271,6 +271,13 @@ async def service(tmp_path: Path, overrides: Json) -> AsyncIterator[Service]:
     finally:
         towline.setLevel(before)
         logging.getLogger().removeHandler(log)
+
+
+@pytest.fixture
+async def service(tmp_path: Path, overrides: Json) -> AsyncIterator[Service]:
+    """A server for one test."""
+    async with serving(tmp_path, overrides) as service:
+        yield service
 
 
 @pytest.fixture

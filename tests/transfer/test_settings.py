@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from transfer.settings import Settings, WrongSetting, load_settings
+from transfer.settings import ProxySettings, Settings, WrongSetting, load_settings
+from transfer.upstreams import Upstream
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +28,8 @@ def test_flags_count_more_than_variables_and_variables_more_than_the_file(monkey
 
 
 def test_every_setting_has_a_description() -> None:
-    assert all(field.description for field in Settings.model_fields.values())
+    for model in (Settings, ProxySettings, Upstream):
+        assert all(field.description for field in model.model_fields.values())
 
 
 @pytest.mark.parametrize("text", ["http://localhost:3000,https://Files.example.org:443", '["http://localhost:3000"]'])
@@ -50,9 +52,24 @@ def test_origins_are_a_list_in_the_file() -> None:
     [
         ("port = 70000", "port = 70000 in towline.toml: input should be less than or equal to 65535"),
         ("prot = 80", "prot = 80 in towline.toml: there is no such setting; did you mean port?"),
-        ("[server]\nport = 80", "server = {'port': 80} in towline.toml: there is no such setting"),
+        ("[server]\nport = 80", "server in towline.toml: there is no such setting"),
         ('window = "much"', "window = 'much' in towline.toml: input should be a valid integer"),
         ('allowed_origins = ["null"]', "allowed_origins = 'null' in towline.toml: an origin is written like"),
+        (
+            "[proxy]\nidle_timout = 1",
+            "proxy.idle_timout = 1 in towline.toml: there is no such setting; did you mean idle",
+        ),
+        ("[proxy]\nopen_timeout = 0", "proxy.open_timeout = 0 in towline.toml: input should be greater than 0"),
+        (
+            '[proxy.upstreams]\nfeed = "https://a"',
+            "proxy.upstreams.feed.url = 'https://a' in towline.toml: a WebSocket URL is written like wss://",
+        ),
+        ("[proxy.upstreams]\nfeed = 3", "proxy.upstreams.feed = 3 in towline.toml: input should be"),
+        ('[proxy.upstreams]\n"A b" = "ws://a"', "proxy.upstreams in towline.toml: 'A b' is no name: small letters"),
+        (
+            '[proxy.upstreams.a]\nurl = "ws://a"\nheaders = { Host = "secret" }',
+            "proxy.upstreams.a.headers in towline.toml: Host belongs to the handshake",
+        ),
         ("port = ", "towline.toml is not TOML: "),
         ("\xff", "towline.toml is not TOML: "),
     ],
@@ -62,6 +79,29 @@ def test_a_wrong_file_is_told_with_key_value_and_source(text: str, sentence: str
     with pytest.raises(WrongSetting, match=f"^{re.escape(sentence)}") as refused:
         load_settings()
     assert "\n" not in str(refused.value)
+
+
+def test_without_anything_the_only_upstream_is_our_own_echo() -> None:
+    assert load_settings().proxy.upstreams == {"echo": Upstream.model_validate("/echo")}
+
+
+def test_upstreams_are_a_table_of_urls_and_of_tables() -> None:
+    Path("towline.toml").write_text(
+        """
+        [proxy]
+        idle_timeout = 60
+        [proxy.upstreams]
+        feed = "wss://feed.example.org/v1"
+        inner = { url = "ws://10.0.0.5:9000", allow_private = true, headers = { Authorization = "Bearer s3cret" } }
+        """
+    )
+    proxy = load_settings().proxy
+    assert proxy.idle_timeout == 60
+    assert [(name, str(entry.url), entry.allow_private) for name, entry in proxy.upstreams.items()] == [
+        ("feed", "wss://feed.example.org/v1", False),
+        ("inner", "ws://10.0.0.5:9000/", True),
+    ]
+    assert proxy.upstreams["inner"].headers["Authorization"].get_secret_value() == "Bearer s3cret"
 
 
 def test_a_wrong_variable_is_told_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,8 @@
     ├── Superseded              superseded            409  closes 4409
     ├── Busy                    busy                  503  retryable
     ├── StorageFailure          storage_failure       503  retryable
+    ├── ProxyDenied             proxy_denied          403
+    ├── ProxyFailed             proxy_failed          502  retryable
     ├── TooMany                 too_many              429
     ├── Timeout                 timeout               408  retryable, closes 4408
     ├── ShuttingDown            shutting_down         503  retryable, closes 1012
@@ -23,7 +25,7 @@
     └── UnknownError            whatever a newer server says
 
 The same error travels in a WebSocket frame (`ErrorMessage`) and as `application/problem+json` (RFC 9457). Facts are
-JSON values beside the sentence. `unauthorized`, `forbidden` and `proxy_…` appear with what raises them.
+JSON values beside the sentence. `unauthorized` and `forbidden` appear with what raises them.
 """
 
 from typing import ClassVar
@@ -150,6 +152,21 @@ class StorageFailure(TransferError):
     code = "storage_failure"
     retryable = True
     http_status = 503
+
+
+class ProxyDenied(TransferError):
+    """An upstream that is not allowed; never says why."""
+
+    code = "proxy_denied"
+    http_status = 403
+
+
+class ProxyFailed(TransferError):
+    """An upstream that could not be reached, or did not become a WebSocket; never says why."""
+
+    code = "proxy_failed"
+    retryable = True
+    http_status = 502
 
 
 class TooMany(TransferError):

@@ -21,6 +21,9 @@ MAX_CONTENT_TYPE_BYTES: Final = 255
 MAX_MESSAGE_BYTES: Final = 4 * MIB
 """On `/ws`, after authentication."""
 MAX_ECHO_BYTES: Final = 16 * MIB
+"""On `/echo`, and in a tunnel."""
+MAX_URL_CHARACTERS: Final = 2048
+MAX_SUBPROTOCOLS: Final = 16
 MAX_REPLY_BYTES: Final = 2 * MIB
 """The largest text frame that a client has to accept: the leaves of 65,536 leaves and what stands around them."""
 
@@ -50,5 +53,6 @@ FAREWELL_SECONDS: Final = 0.5
 
 CLOSE_TOO_BIG: Final = 1009
 CLOSE_SUPERSEDED: Final = 4409
+CLOSE_TIMEOUT: Final = 4408
 CLOSE_SHUTTING_DOWN: Final = 1012
 RESUMABLE_CLOSE_CODES: Final = frozenset({1001, 1005, 1006, 1011, 1012})

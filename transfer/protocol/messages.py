@@ -7,9 +7,10 @@ Unknown fields are ignored, unknown types refused. `parse_client_message` and `p
 import base64
 import json
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self, TypeVar
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -71,6 +72,12 @@ def _parse_range(value: object) -> Range:
     return Range(start, end)
 
 
+def _distinct(values: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(values)) < len(values):
+        raise ValueError("one appears twice")
+    return values
+
+
 NameField = Annotated[Name, BeforeValidator(_parse_name), PlainSerializer(str)]
 DigestField = Annotated[Digest, BeforeValidator(_parse_digest), PlainSerializer(str)]
 TimeField = Annotated[
@@ -83,6 +90,8 @@ AlgorithmField = Annotated[str, BeforeValidator(lambda value: check_algorithm(_t
 Size = Annotated[int, Field(strict=True, ge=0, le=limits.MAX_SIZE)]
 Positive = Annotated[int, Field(strict=True, ge=1, le=limits.MAX_SIZE)]
 Identifier = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=128)]
+Subprotocol = Annotated[str, StringConstraints(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}$")]
+"""A token (RFC 9110, section 5.6.2)."""
 Ranges = Annotated[tuple[RangeField, ...], Field(strict=False)]
 IfExists = Literal["error", "replace", "rename"]
 
@@ -190,7 +199,24 @@ class TextHeader(Operation):
         return text
 
 
-ClientMessage = UploadHeader | EofMessage | CancelMessage | TextHeader
+class ProxyHeader(Operation):
+    """Become a tunnel to an upstream, by its name or by its URL."""
+
+    type: Literal["proxy"] = "proxy"
+    upstream: Annotated[str, StringConstraints(min_length=1, max_length=limits.MAX_URL_CHARACTERS)] | None = None
+    url: Annotated[str, StringConstraints(min_length=1, max_length=limits.MAX_URL_CHARACTERS)] | None = None
+    subprotocols: Annotated[
+        tuple[Subprotocol, ...], Field(strict=False, max_length=limits.MAX_SUBPROTOCOLS), AfterValidator(_distinct)
+    ] = ()
+
+    @model_validator(mode="after")
+    def _fields_fit(self) -> Self:
+        if (self.upstream is None) == (self.url is None):
+            raise ValueError("either upstream or url")
+        return self
+
+
+ClientMessage = UploadHeader | EofMessage | CancelMessage | TextHeader | ProxyHeader
 
 # ---------------------------------------------------------------------------------------------- server to client
 
@@ -277,6 +303,14 @@ class EchoMessage(Operation):
     text: str
 
 
+class ProxyReadyMessage(Operation):
+    """The connection is a tunnel from now on."""
+
+    type: Literal["ready"] = "ready"
+    url: str
+    subprotocol: str | None = None
+
+
 class ErrorMessage(Operation):
     """An operation that ended without success; facts are further fields."""
 
@@ -325,12 +359,16 @@ ServerMessage = (
     | EchoMessage
     | ErrorMessage
 )
+ProxyAnswer = ProxyReadyMessage | ErrorMessage
+"""What a `proxy` header is answered with; `ready` has other fields there."""
 
 # ------------------------------------------------------------------------------------------------------ reading
 
 _CLIENT: TypeAdapter[ClientMessage] = TypeAdapter(Annotated[ClientMessage, Field(discriminator="type")])
 _SERVER: TypeAdapter[ServerMessage] = TypeAdapter(Annotated[ServerMessage, Field(discriminator="type")])
+_PROXY: TypeAdapter[ProxyAnswer] = TypeAdapter(Annotated[ProxyAnswer, Field(discriminator="type")])
 _SHOWN_CHARACTERS: Final = 80
+Reply = TypeVar("Reply")
 
 
 def parse_client_message(text: str) -> ClientMessage:
@@ -355,11 +393,20 @@ def parse_client_message(text: str) -> ClientMessage:
 def parse_server_message(text: str) -> ServerMessage:
     """Read a server's text frame. Raises what `parse_client_message` does. Its texts can be shown: none has a lone
     surrogate."""
+    return _read_reply(_SERVER, text)
+
+
+def parse_proxy_answer(text: str) -> ProxyAnswer:
+    """Read what answers a `proxy` header. Raises what `parse_client_message` does."""
+    return _read_reply(_PROXY, text)
+
+
+def _read_reply(kinds: TypeAdapter[Reply], text: str) -> Reply:
     fields = read_object(text)
     if (not text.isascii() or "\\u" in text) and _has_lone_surrogates(fields):
         raise BadMessage(f"a text with a lone surrogate: {_shown(text)}")
     try:
-        return _SERVER.validate_python(fields)
+        return kinds.validate_python(fields)
     except ValidationError as refused:
         raise _refusal(refused, fields) from None
 

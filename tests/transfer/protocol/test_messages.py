@@ -32,6 +32,8 @@ from transfer.protocol.messages import (
     FileEntry,
     Message,
     MissingMessage,
+    ProxyHeader,
+    ProxyReadyMessage,
     ReadyMessage,
     TextHeader,
     UploadHeader,
@@ -39,6 +41,7 @@ from transfer.protocol.messages import (
     decode_leaves,
     encode_leaves,
     parse_client_message,
+    parse_proxy_answer,
     parse_server_message,
     read_object,
 )
@@ -225,7 +228,7 @@ def test_what_a_server_says_can_be_shown(template: str, text: str) -> None:
 
 
 @pytest.mark.parametrize("parse", [parse_client_message, parse_server_message])
-@pytest.mark.parametrize("kind", ["uplaod", "", "Upload", "upload ", "proxy", "auth"])
+@pytest.mark.parametrize("kind", ["uplaod", "", "Upload", "upload ", "join", "auth"])
 def test_a_type_that_is_not_known_is_named(kind: str, parse: Parser) -> None:
     error = refused(json.dumps({"type": kind, "ref": 7}), parse)
     assert type(error) is UnsupportedType
@@ -478,6 +481,10 @@ ranges = st.tuples(sizes, sizes).filter(lambda pair: pair[0] != pair[1]).map(lam
 metadata = st.dictionaries(texts, texts, max_size=4)
 media_types = st.sampled_from(["image/jpeg", "text/plain; charset=utf-8"])
 
+asked = st.text(st.characters(codec="utf-8"), min_size=1, max_size=50)
+tokens = st.text(st.sampled_from("az09.-_~!"), min_size=1, max_size=8)
+subprotocols = st.lists(tokens, max_size=16, unique=True).map(tuple)
+
 
 @st.composite
 def upload_headers(draw: st.DrawFn) -> UploadHeader:
@@ -509,6 +516,8 @@ client_messages = st.one_of(
     st.builds(EofMessage, ref=refs, digest=digests, upload_id=identifiers, lease=identifiers),
     st.just(CancelMessage()),
     st.builds(TextHeader, ref=refs, text=texts),
+    st.builds(ProxyHeader, ref=refs, upstream=asked, subprotocols=subprotocols),
+    st.builds(ProxyHeader, ref=refs, url=asked, subprotocols=subprotocols),
 )
 entries = st.builds(
     FileEntry,
@@ -566,6 +575,23 @@ def test_a_client_s_message_is_read_as_it_was_meant(message: Message) -> None:
 @given(server_messages)
 def test_a_server_s_message_is_read_as_it_was_meant(message: Message) -> None:
     assert parse_server_message(message.to_json()) == message
+
+
+@given(
+    st.builds(ProxyReadyMessage, ref=refs, url=asked, subprotocol=st.none() | tokens)
+    | st.builds(ErrorMessage.of, transfer_errors, refs)
+)
+def test_what_answers_a_proxy_header_is_read_as_it_was_meant(message: Message) -> None:
+    assert parse_proxy_answer(message.to_json()) == message
+
+
+@pytest.mark.parametrize("text", ['{"type":"ready"}', '{"type":"ready","url":1}', '{"type":"ready","url":"\\ud800"}'])
+def test_a_tunnel_that_leads_nowhere_is_a_bad_message(text: str) -> None:
+    assert type(refused(text, parse_proxy_answer)) is BadMessage
+
+
+def test_another_message_does_not_answer_a_proxy_header() -> None:
+    assert type(refused('{"type":"ack","offset":1}', parse_proxy_answer)) is UnsupportedType
 
 
 @given(st.one_of(client_messages, server_messages))

@@ -1,0 +1,495 @@
+"""Tunnels to upstreams, from `/ws` and at `/proxy/{upstream}`, message by message."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.server import ServerConnection
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.typing import Origin, Subprotocol
+
+from tests.end_to_end.conftest import PATIENCE, Json, Peer, Service, serving, small
+from tests.links import Link
+from tests.server import ServerProcess
+from tests.upstream import Handler, Upstream, echo
+from transfer.proxy import MAX_HOPS
+
+MIB = 1 << 20
+
+
+def entry(upstream: Upstream, **fields: object) -> Json:
+    """How the operator writes it."""
+    return {"url": upstream.url, "allow_private": True, **fields}
+
+
+def only(upstream: Upstream, **settings: object) -> Json:
+    """Settings in which it is the only one, called `plain`."""
+    return {"proxy": {"upstreams": {"plain": entry(upstream)}, **settings}}
+
+
+@pytest.fixture
+async def upstream() -> AsyncIterator[Upstream]:
+    async with Upstream() as upstream:
+        yield upstream
+
+
+@pytest.fixture
+def overrides(upstream: Upstream) -> Json:
+    return only(upstream)
+
+
+@asynccontextmanager
+async def by_header(service: Service, name: str = "plain") -> AsyncIterator[ClientConnection]:
+    """A tunnel that a header on `/ws` opened."""
+    async with service.connected() as peer:
+        await peer.send({"type": "proxy", "upstream": name})
+        assert (await peer.receive())["type"] == "ready"
+        yield peer.connection
+
+
+@asynccontextmanager
+async def by_path(service: Service, name: str = "plain") -> AsyncIterator[ClientConnection]:
+    """A tunnel from the first frame on."""
+    async with service.connected(f"/proxy/{name}") as peer:
+        yield peer.connection
+
+
+Opened = Callable[..., AbstractAsyncContextManager[ClientConnection]]
+both_ways = pytest.mark.parametrize("opened", [by_header, by_path])
+
+
+@asynccontextmanager
+async def tunnel_to(handler: Handler, folder: Path, opened: Opened) -> AsyncIterator[ClientConnection]:
+    """A tunnel through a server to an upstream that does this."""
+    async with (
+        Upstream(handler) as upstream,
+        serving(folder, only(upstream)) as service,
+        opened(service) as connection,
+    ):
+        yield connection
+
+
+async def ending(connection: ClientConnection) -> tuple[int, str]:
+    """The code and the reason with which the server closes."""
+    async with asyncio.timeout(PATIENCE):
+        with pytest.raises(ConnectionClosed) as closed:
+            await connection.recv()
+    assert closed.value.rcvd is not None, "the connection was cut"
+    return closed.value.rcvd.code, closed.value.rcvd.reason
+
+
+# ----------------------------------------------------------------------------------------------------------- opening
+
+
+async def test_ready_says_what_was_asked_for_and_not_where_it_is(peer: Peer) -> None:
+    await peer.send({"type": "proxy", "upstream": "plain", "ref": 7})
+    assert await peer.receive() == {"type": "ready", "ref": 7, "url": "/proxy/plain"}
+
+
+async def test_an_upstream_is_also_had_by_a_url_at_its_origin(peer: Peer, upstream: Upstream) -> None:
+    url = upstream.url + "some/path?and=query"
+    await peer.send({"type": "proxy", "url": url})
+    assert await peer.receive() == {"type": "ready", "url": url}
+    await peer.connection.send("hello")
+    assert await peer.connection.recv() == "hello"
+    request = upstream.connections[0].request
+    assert request is not None
+    assert request.path == "/some/path?and=query"
+
+
+@pytest.mark.parametrize("overrides", [{}])
+@both_ways
+async def test_out_of_the_box_there_is_the_servers_own_echo(service: Service, opened: Opened) -> None:
+    async with opened(service, "echo") as connection:
+        await connection.send("hello")
+        assert await connection.recv() == "hello"
+
+
+async def test_a_tunnel_opens_when_all_before_it_is_answered(service: Service, peer: Peer) -> None:
+    upload_id = (await peer.begin("c", 10))["upload_id"]
+    await peer.send(b"12345", *small("a", b"content"), {"type": "text", "text": "b"})
+    await peer.send({"type": "proxy", "upstream": "plain"})
+    assert (await peer.hear("complete"))["file"]["name"] == "a"
+    assert (await peer.hear("echo"))["text"] == "b"
+    assert (await peer.hear("ready"))["url"] == "/proxy/plain"
+    await peer.connection.send(b"through")
+    assert await peer.connection.recv() == b"through"
+    assert [(left["upload_id"], left["offset"]) for left in await service.unfinished()] == [(upload_id, 5)]
+
+
+@pytest.mark.parametrize(
+    ("offered", "chosen"), [([], None), (["chat"], "chat"), (["v9", "feed.v2", "chat"], "chat"), (["v9"], None)]
+)
+@pytest.mark.parametrize("by_url", [False, True])
+async def test_the_upstream_chooses_the_subprotocol(
+    tmp_path: Path, offered: list[Subprotocol], chosen: str | None, by_url: bool
+) -> None:
+    def choose(_: ServerConnection, subprotocols: list[Subprotocol]) -> Subprotocol | None:
+        return Subprotocol("chat") if "chat" in subprotocols else None
+
+    async with (
+        Upstream(subprotocols=[Subprotocol("chat")], select_subprotocol=choose) as upstream,
+        serving(tmp_path, only(upstream)) as service,
+    ):
+        if by_url:
+            url = f"ws://127.0.0.1:{service.port}/proxy/plain"
+            async with connect(url, subprotocols=offered or None, proxy=None) as connection:
+                assert connection.subprotocol == chosen
+        else:
+            async with service.connected() as peer:
+                await peer.send({"type": "proxy", "upstream": "plain", "subprotocols": offered})
+                assert (await peer.receive()).get("subprotocol") == chosen
+        request = upstream.connections[0].request
+        assert request is not None
+        assert request.headers.get("Sec-WebSocket-Protocol", "") == ", ".join(offered)
+
+
+# ---------------------------------------------------------------------------------------------------------- messages
+
+
+@pytest.mark.parametrize("message", ["", "text", "ö" * 70_000, b"", b"\x00\xff", bytes(16 * MIB), "x" * 16 * MIB])
+@both_ways
+async def test_every_message_passes_both_ways_as_what_it_was(
+    service: Service, opened: Opened, message: str | bytes
+) -> None:
+    async with opened(service) as connection:
+        await connection.send(message)
+        assert await connection.recv() == message
+
+
+@both_ways
+async def test_fragments_become_one_message(tmp_path: Path, opened: Opened) -> None:
+    async def in_pieces(connection: ServerConnection) -> None:
+        message = await connection.recv()
+        await connection.send(message[at : at + 1] for at in range(len(message)))
+        await connection.wait_closed()
+
+    async with tunnel_to(in_pieces, tmp_path, opened) as connection:
+        await connection.send(["ä", "", "bc", "d" * 500])
+        assert await connection.recv() == "äbc" + "d" * 500
+
+
+@both_ways
+async def test_any_number_passes_in_both_directions_at_once(tmp_path: Path, opened: Opened) -> None:
+    numbers = [str(number) if number % 2 else str(number).encode() for number in range(3_000)]
+
+    async def count(connection: ClientConnection | ServerConnection) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_send_all(connection, numbers))
+            assert [await connection.recv() for _ in numbers] == numbers
+
+    async with tunnel_to(count, tmp_path, opened) as connection:
+        await count(connection)
+
+
+async def _send_all(connection: ClientConnection | ServerConnection, messages: list[str | bytes]) -> None:
+    for message in messages:
+        await connection.send(message)
+
+
+async def test_a_message_that_is_too_large_closes_with_1009_on_its_way_down(tmp_path: Path) -> None:
+    async def too_much(connection: ServerConnection) -> None:
+        await connection.send(bytes(16 * MIB + 1))
+
+    async with Upstream(too_much) as upstream, serving(tmp_path, only(upstream)) as service:
+        async with by_path(service) as connection:
+            assert (await ending(connection))[0] in (1009, 1014)
+        assert (await upstream.ended.get())[0] == 1009
+
+
+# ------------------------------------------------------------------------------------------------------------ closing
+
+CLOSES = [
+    (1000, ""),
+    (1000, "done"),
+    (1001, ""),
+    (1008, "nö"),
+    (1011, "x" * 123),
+    (3000, ""),
+    (4999, "mine"),
+    (1005, ""),
+]
+
+
+async def _close(connection: ClientConnection | ServerConnection, code: int, reason: str) -> None:
+    await connection.close(None if code == 1005 else code, reason)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("code", "reason"), CLOSES)
+@both_ways
+async def test_what_the_client_closes_with_reaches_the_upstream(
+    service: Service, upstream: Upstream, opened: Opened, code: int, reason: str
+) -> None:
+    async with opened(service) as connection:
+        await connection.send("before")
+        await connection.recv()
+        await _close(connection, code, reason)
+    assert await upstream.ended.get() == (code, reason)
+
+
+@pytest.mark.parametrize(("code", "reason"), CLOSES)
+@both_ways
+async def test_what_the_upstream_closes_with_reaches_the_client_after_its_messages(
+    tmp_path: Path, opened: Opened, code: int, reason: str
+) -> None:
+    async def leave(connection: ServerConnection) -> None:
+        for _ in range(100):
+            await connection.send("before")
+        await _close(connection, code, reason)
+
+    async with tunnel_to(leave, tmp_path, opened) as connection:
+        for _ in range(100):
+            assert await connection.recv() == "before"
+        assert await ending(connection) == (code, reason)
+
+
+@both_ways
+async def test_an_upstream_that_breaks_off_is_a_bad_gateway(tmp_path: Path, opened: Opened) -> None:
+    async def break_off(connection: ServerConnection) -> None:
+        connection.transport.abort()
+
+    async with tunnel_to(break_off, tmp_path, opened) as connection:
+        assert await ending(connection) == (1014, "the upstream is gone")
+
+
+@both_ways
+async def test_a_client_that_breaks_off_is_going_away(service: Service, upstream: Upstream, opened: Opened) -> None:
+    async with opened(service) as connection:
+        await connection.send("before")
+        await connection.recv()
+        connection.transport.abort()
+        assert await upstream.ended.get() == (1001, "the client is gone")
+
+
+async def test_a_server_that_stops_tells_both_sides(tmp_path: Path, upstream: Upstream) -> None:
+    environment = {"TOWLINE_PROXY": json.dumps(only(upstream)["proxy"])}
+    async with ServerProcess(tmp_path / "data", environment=environment) as server:
+        url = server.url.replace("http:", "ws:") + "/proxy/plain"
+        async with connect(url, proxy=None) as connection:
+            await connection.send("before")
+            await connection.recv()
+            stopping = asyncio.create_task(server.terminate())
+            assert (await ending(connection))[0] == 1012
+            assert (await upstream.ended.get())[0] == 1012
+            assert await stopping == 0
+
+
+# --------------------------------------------------------------------------------------------------- what goes along
+
+
+async def test_nothing_of_the_clients_request_goes_along(service: Service, upstream: Upstream) -> None:
+    url = f"ws://127.0.0.1:{service.port}/proxy/plain?token=secret"
+    sent = {"Authorization": "Bearer secret", "Cookie": "a=secret", "X-Forwarded-For": "192.0.2.1", "X-Mine": "secret"}
+    origin = Origin(f"http://127.0.0.1:{service.port}")
+    async with connect(url, additional_headers=sent, origin=origin, user_agent_header="secret", proxy=None):
+        pass
+    request = upstream.connections[0].request
+    assert request is not None
+    assert request.path == "/"
+    assert {name.lower(): value for name, value in request.headers.raw_items() if name != "Sec-WebSocket-Key"} == {
+        "host": f"127.0.0.1:{upstream.port}",
+        "upgrade": "websocket",
+        "connection": "Upgrade",
+        "sec-websocket-version": "13",
+        "user-agent": "towline",
+        "towline-hops": "1",
+    }
+
+
+@both_ways
+async def test_the_operators_headers_go_along_unseen(tmp_path: Path, opened: Opened) -> None:
+    async with Upstream() as upstream:
+        headers = {"Authorization": "Bearer operator", "X-Two": "2"}
+        settings = {"proxy": {"upstreams": {"plain": entry(upstream, headers=headers)}}}
+        async with serving(tmp_path, settings) as service, opened(service) as connection:
+            await connection.close()
+            assert connection.response is not None
+            assert "operator" not in str(connection.response.headers)
+        request = upstream.connections[0].request
+        assert request is not None
+        assert {name: request.headers[name] for name in headers} == headers
+        assert not [record for record in service.log.records if "operator" in record.getMessage()]
+
+
+async def test_no_proxy_is_taken_from_the_environment(
+    monkeypatch: pytest.MonkeyPatch, service: Service, upstream: Upstream
+) -> None:
+    async with Upstream() as other:
+        for scheme in ("http", "https", "ws", "wss", "all", "socks"):
+            monkeypatch.setenv(f"{scheme}_proxy", f"http://127.0.0.1:{other.port}")
+        monkeypatch.setenv("no_proxy", "")
+        async with by_path(service) as connection:
+            await connection.send("hello")
+            assert await connection.recv() == "hello"
+        assert (len(upstream.connections), len(other.connections)) == (1, 0)
+
+
+# ------------------------------------------------------------------------------------------------------------ refusals
+
+
+async def _refuse(connection: ServerConnection) -> None:
+    raise AssertionError("nobody gets here")
+
+
+async def test_what_is_refused_ends_only_its_operation(peer: Peer) -> None:
+    await peer.send({"type": "proxy", "upstream": "nope", "ref": 1}, b"too early", "")
+    reply = await peer.refused("proxy_denied")
+    assert (reply["ref"], reply["retryable"]) == (1, False)
+    await peer.refused("bad_message")
+    await peer.works()
+    await peer.send({"type": "proxy", "upstream": "plain"})
+    await peer.hear("ready")
+
+
+@pytest.mark.parametrize("status", [200, 204, 400, 401, 403, 404, 500, 503])
+async def test_an_upstream_that_is_no_websocket_has_failed(tmp_path: Path, status: int) -> None:
+    def answer(connection: ServerConnection, _: object) -> object:
+        return connection.respond(status, "an inner secret")
+
+    async with Upstream(_refuse, process_request=answer) as upstream, serving(tmp_path, only(upstream)) as service:
+        await _fails(service, "secret", str(upstream.port), "127.0.0.1")
+        assert len(upstream.connections) == 0
+
+
+async def test_an_upstream_that_is_not_there_has_failed(tmp_path: Path) -> None:
+    async with Upstream() as upstream:
+        settings = only(upstream)
+    async with serving(tmp_path, settings) as service:
+        await _fails(service, str(settings["proxy"]["upstreams"]["plain"]["url"]), "127.0.0.1")
+
+
+async def test_a_name_that_no_resolver_knows_has_failed(tmp_path: Path) -> None:
+    settings = {"proxy": {"upstreams": {"plain": "ws://nowhere.invalid/"}}}
+    async with serving(tmp_path, settings) as service:
+        await _fails(service, "nowhere")
+
+
+async def test_an_upstream_that_does_not_answer_in_time_has_failed(tmp_path: Path) -> None:
+    async with Upstream() as upstream, Link("127.0.0.1", upstream.port) as link:
+        link.hold_after(upstream=0, downstream=0)
+        upstreams = {"plain": {"url": f"ws://127.0.0.1:{link.port}", "allow_private": True}}
+        async with serving(tmp_path, {"proxy": {"upstreams": upstreams, "open_timeout": 0.05}}) as service:
+            await _fails(service, "127.0.0.1", str(link.port))
+
+
+async def _fails(service: Service, *secrets: str) -> None:
+    """Both ways to it fail, with nothing of what was found."""
+    async with service.connected() as peer:
+        await peer.send({"type": "proxy", "upstream": "plain"})
+        reply = await peer.refused("proxy_failed")
+        assert reply["retryable"] is True
+        await peer.works()
+    with pytest.raises(InvalidStatus) as refused:
+        async with service.connected("/proxy/plain"):
+            pass
+    assert refused.value.response.status_code == 502
+    body = bytes(refused.value.response.body).decode()
+    assert '"code":"proxy_failed"' in body
+    for secret in secrets:
+        assert secret not in str(reply) + body
+
+
+async def test_before_the_upgrade_a_refusal_is_a_problem(service: Service) -> None:
+    with pytest.raises(InvalidStatus) as refused:
+        async with service.connected("/proxy/nope"):
+            pass
+    assert refused.value.response.status_code == 403
+    assert refused.value.response.headers["Content-Type"] == "application/problem+json"
+    assert b'"code":"proxy_denied"' in refused.value.response.body
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        *({}, {"upstream": ""}, {"url": ""}, {"upstream": 3}, {"upstream": "plain", "url": "ws://a"}),
+        *({"upstream": "plain", "subprotocols": [""]}, {"upstream": "plain", "subprotocols": ["a b"]}),
+        *({"upstream": "plain", "subprotocols": ["a", "a"]}, {"upstream": "plain", "subprotocols": "a"}),
+        *({"upstream": "plain", "subprotocols": ["a"] * 17}, {"url": "ws://" + "a" * 2048}),
+    ],
+)
+async def test_a_header_that_makes_no_sense_is_a_bad_message(peer: Peer, upstream: Upstream, fields: Json) -> None:
+    await peer.send({"type": "proxy", **fields})
+    await peer.refused("bad_message")
+    await peer.works()
+    assert upstream.connections == []
+
+
+# -------------------------------------------------------------------------------------------------------------- limits
+
+
+@both_ways
+async def test_a_tunnel_without_messages_ends(tmp_path: Path, upstream: Upstream, opened: Opened) -> None:
+    async with serving(tmp_path, only(upstream, idle_timeout=0.05)) as service, opened(service) as connection:
+        assert await ending(connection) == (4408, "no message for 0.05 s")
+        assert await upstream.ended.get() == (4408, "no message for 0.05 s")
+
+
+@both_ways
+async def test_a_tunnel_carries_so_many_bytes_and_no_more(tmp_path: Path, upstream: Upstream, opened: Opened) -> None:
+    async with serving(tmp_path, only(upstream, max_bytes=1_000)) as service, opened(service) as connection:
+        for message in ("ä" * 100, b"x" * 300):  # 200 and 300 bytes, each of them both ways
+            await connection.send(message)
+            assert await connection.recv() == message
+        await connection.send("x")
+        assert await ending(connection) == (1008, "more than 1000 bytes")
+        assert await upstream.ended.get() == (1008, "more than 1000 bytes")
+
+
+async def test_one_principal_has_so_many_tunnels_and_no_more(tmp_path: Path, upstream: Upstream) -> None:
+    async with (
+        serving(tmp_path, only(upstream, max_tunnels=2)) as service,
+        service.connected() as peer,
+        by_header(service),
+        by_path(service) as second,
+    ):
+        await peer.send({"type": "proxy", "upstream": "plain"})
+        assert (await peer.refused("too_many"))["limit"] == 2
+        with pytest.raises(InvalidStatus) as refused:
+            async with by_path(service):
+                pass
+        assert refused.value.response.status_code == 429
+        await second.close()
+        await upstream.ended.get()
+        await until_open(peer)
+
+
+async def until_open(peer: Peer) -> None:
+    """The place of a tunnel that was closed is free as soon as its upstream has answered the close."""
+    await peer.send({"type": "proxy", "upstream": "plain"})
+    while (reply := await peer.receive())["type"] != "ready":
+        assert reply["code"] == "too_many"
+        await peer.send({"type": "proxy", "upstream": "plain"})
+
+
+@pytest.mark.parametrize("hops", ["4", "5", "99999999999999999999", "-1", "", "x", "1, 1", "٣", "03"])
+async def test_a_request_that_has_passed_too_many_servers_is_denied(
+    service: Service, upstream: Upstream, hops: str
+) -> None:
+    url = f"ws://127.0.0.1:{service.port}/proxy/plain"
+    headers = {"Towline-Hops": hops.encode().decode("latin-1")}
+    with pytest.raises(InvalidStatus) as refused:
+        async with connect(url, additional_headers=headers, proxy=None):
+            pass
+    assert refused.value.response.status_code == 403
+    assert upstream.connections == []
+
+
+async def test_a_loop_of_servers_ends(tmp_path: Path) -> None:
+    async with Link("127.0.0.1", 0) as link:
+        loop = {"url": f"ws://127.0.0.1:{link.port}/proxy/loop", "allow_private": True}
+        async with serving(tmp_path, {"proxy": {"upstreams": {"loop": loop}}}) as service:
+            link.target = ("127.0.0.1", service.port)
+            async with service.connected() as peer:
+                await peer.send({"type": "proxy", "upstream": "loop"})
+                await peer.refused("proxy_failed")
+            assert link.connections == MAX_HOPS
+
+
+async def test_the_echo_of_upstreams_is_plain() -> None:
+    async with Upstream(echo) as upstream, connect(upstream.url, proxy=None) as connection:
+        await connection.send("hello")
+        assert await connection.recv() == "hello"

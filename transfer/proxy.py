@@ -1,0 +1,141 @@
+"""Proxy mode: which upstream a client may have, and the tunnel to it, from `/ws` or at `/proxy/{upstream}`.
+
+It is nobody's way into the inner network: only the operator's upstreams are reachable, nothing of the client's request
+goes along but its subprotocols and messages, and a refusal never says what was found at the other end.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from typing import Final
+
+from starlette.websockets import WebSocket, WebSocketDisconnect
+from websockets.asyncio.client import ClientConnection
+
+from transfer.dialing import NotAllowed, NotReached, Resolve, dial, resolve
+from transfer.principal import ANONYMOUS
+from transfer.problems import shown
+from transfer.protocol.errors import ProxyDenied, ProxyFailed, TooMany
+from transfer.protocol.messages import ProxyHeader, ProxyReadyMessage
+from transfer.settings import ProxySettings
+from transfer.tunnel import Ending, Tunnel
+from transfer.upstreams import OWN_ECHO, Route, WebSocketUrl, route_to_name, route_to_url
+
+HOPS_HEADER: Final = "towline-hops"
+MAX_HOPS: Final = 4
+"""How many Towline servers one tunnel may pass; a loop has more."""
+logger = logging.getLogger("towline.proxy")
+
+
+class Proxy:
+    """What all tunnels of a server share. `resolve` turns a host into addresses."""
+
+    def __init__(self, settings: ProxySettings, resolve: Resolve = resolve) -> None:
+        self._settings = settings
+        self._resolve = resolve
+        self._tunnels: Counter[str] = Counter()
+
+    async def serve(self, websocket: WebSocket, upstream: str) -> None:
+        """`GET /proxy/{upstream}`: a tunnel from the first frame on. Raises TransferError before the upgrade."""
+        route = route_to_name(self._settings.upstreams, upstream)
+        try:
+            async with self._opened(route, upstream, websocket, websocket.scope["subprotocols"]) as connection:
+                await websocket.accept(subprotocol=connection.subprotocol)
+                await self.carry(websocket, connection)
+        except WebSocketDisconnect:
+            logger.info("a client left before its tunnel to %s was open", shown(upstream))
+
+    @asynccontextmanager
+    async def opened(self, header: ProxyHeader, websocket: WebSocket) -> AsyncIterator[ClientConnection]:
+        """The upstream that a header of `/ws` asks for. Raises ProxyDenied, ProxyFailed, TooMany."""
+        asked = header.upstream if header.upstream is not None else header.url
+        assert asked is not None
+        find = route_to_name if header.upstream is not None else route_to_url
+        route = find(self._settings.upstreams, asked)
+        async with self._opened(route, asked, websocket, header.subprotocols) as connection:
+            yield connection
+
+    async def carry(self, websocket: WebSocket, connection: ClientConnection) -> Ending:
+        """Be a tunnel until it ends."""
+        settings = self._settings
+        tunnel = Tunnel(websocket, connection, idle_timeout=settings.idle_timeout, max_bytes=settings.max_bytes)
+        ending = await tunnel.carry()
+        logger.info(
+            "tunnel ended by the %s: %d, %d bytes up, %d down",
+            ending.by,
+            ending.code,
+            tunnel.upward_bytes,
+            tunnel.downward_bytes,
+        )
+        return ending
+
+    @asynccontextmanager
+    async def _opened(
+        self, route: Route | None, asked: str, websocket: WebSocket, subprotocols: Sequence[str]
+    ) -> AsyncIterator[ClientConnection]:
+        hops = _hops(websocket)
+        if route is None or hops >= MAX_HOPS:
+            logger.info("proxy_denied: %s after %d hops", shown(asked), hops)
+            raise _denied(asked)
+        with self._one_of_few(ANONYMOUS):
+            connection = await self._dial(route, _own_echo(websocket), hops, subprotocols)
+            async with connection:
+                yield connection
+
+    async def _dial(
+        self, route: Route, own_echo: WebSocketUrl, hops: int, subprotocols: Sequence[str]
+    ) -> ClientConnection:
+        headers = {name: value.get_secret_value() for name, value in route.upstream.headers.items()}
+        try:
+            return await dial(
+                route.url or own_echo,
+                allow_private=route.upstream.allow_private or route.url is None,
+                headers=headers | {HOPS_HEADER: str(hops + 1)},
+                subprotocols=subprotocols,
+                resolve=self._resolve,
+                seconds=self._settings.open_timeout,
+            )
+        except NotAllowed as cause:
+            logger.warning("proxy_denied: %s: %s", shown(route.asked), shown(str(cause)))
+            raise _denied(route.asked) from cause
+        except NotReached as cause:
+            logger.warning("proxy_failed: %s: %s", shown(route.asked), shown(str(cause)))
+            sentence = f"the upstream {shown(route.asked)} cannot be reached, or is no WebSocket: try again later"
+            raise ProxyFailed(sentence) from cause
+
+    @contextmanager
+    def _one_of_few(self, principal: str) -> Iterator[None]:
+        limit = self._settings.max_tunnels
+        if self._tunnels[principal] >= limit:
+            raise TooMany(f"{limit} tunnels are open: close one of them first", limit=limit)
+        self._tunnels[principal] += 1
+        try:
+            yield
+        finally:
+            self._tunnels.subtract([principal])
+            self._tunnels = +self._tunnels  # those that have some
+
+
+def ready(header: ProxyHeader, connection: ClientConnection) -> ProxyReadyMessage:
+    """The answer to a header whose tunnel is open. Of a named upstream it does not tell where that is."""
+    url = header.url if header.url is not None else f"/proxy/{header.upstream}"
+    return ProxyReadyMessage(url=url, subprotocol=connection.subprotocol)
+
+
+def _denied(asked: str) -> ProxyDenied:
+    return ProxyDenied(f"this server does not forward to {shown(asked)}: ask its operator which upstreams it has")
+
+
+def _hops(websocket: WebSocket) -> int:
+    """How many Towline servers a request has passed; what is no number has passed too many."""
+    values = websocket.headers.getlist(HOPS_HEADER)
+    if not values:
+        return 0
+    return int(values[0]) if len(values) == 1 and values[0] in map(str, range(MAX_HOPS)) else MAX_HOPS
+
+
+def _own_echo(websocket: WebSocket) -> WebSocketUrl:
+    """This server's `/echo`, at the address at which the client has reached it."""
+    host, port = websocket.scope["server"]
+    return WebSocketUrl(websocket.scope["scheme"], f"[{host}]" if ":" in host else host, port, OWN_ECHO)
