@@ -1,0 +1,1 @@
+"""The Autobahn test suite against a real server: `./run autobahn`. `./run test` runs only what judges its verdicts."""
