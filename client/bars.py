@@ -144,6 +144,9 @@ class BarsDisplay:
         print(line, file=self._stdout, flush=True)
 
     def notice(self, kind: str, sentence: str, facts: Facts) -> None:
+        self.remark(sentence)
+
+    def remark(self, sentence: str) -> None:
         self._line(printable(sentence))
 
     def error(self, outcome: Outcome, name: str = "") -> None:

@@ -13,6 +13,7 @@ import typer
 
 from client.connection import connect
 from client.display import Display, choose_display, silence
+from client.echo_command import COUNT, INTERVAL, EchoCommand
 from client.errors import CannotConnect, ClientError
 from client.extensions import add_commands_of_others
 from client.http import UnfinishedUpload, base_url
@@ -311,25 +312,41 @@ def cancel(
 
 @app.command()
 def echo(
-    text: Annotated[str, typer.Argument(metavar="TEXT", help="Up to 64 KiB.")],
+    text: Annotated[str | None, typer.Argument(metavar="TEXT", help="Up to 64 KiB.", show_default=False)] = None,
+    count: Annotated[
+        int | None,
+        typer.Option("--count", "-c", min=1, help="How many round trips to measure.", show_default=f"{COUNT}"),
+    ] = None,
+    interval: Annotated[
+        float | None,
+        typer.Option(
+            "--interval", "-i", metavar="SECONDS", min=0, help="From one to the next.", show_default=f"{INTERVAL}"
+        ),
+    ] = None,
     server: Server = DEFAULT_SERVER,
     as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Send a text to the server and back.
+    """Send a text to the server and back, or measure round trips as ping does.
 
-    This is the quickest way to see whether a server answers.
+    This is the quickest way to see whether a server answers. Connecting is not counted.
 
     Examples:
       towline echo hello
+      towline echo
+      towline echo --count 1000 --interval 0
     """
+    if text is not None and (count, interval) != (None, None):
+        raise typer.BadParameter("a text is sent once: leave it out to measure", param_hint="TEXT")
 
     async def work(display: Display) -> Exit:
         async with connect(server) as connection:
-            answer = await connection.echo(text)
-        display.data(f"Echo: {answer}", {"event": "echo", "text": answer})
-        return Exit.DONE
+            command = EchoCommand(connection, display)
+            if text is not None:
+                return await command.one(text)
+            return await command.many(COUNT if count is None else count, INTERVAL if interval is None else interval)
 
-    run(choose_display(as_json=as_json, quiet=True), work)
+    run(choose_display(as_json=as_json, quiet=quiet), work)
 
 
 @app.command()

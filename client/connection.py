@@ -1,6 +1,7 @@
 """The public client: a connection to one server, and what can be done with it."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -34,6 +35,14 @@ class Item:
     name: str
 
 
+@dataclass(frozen=True, slots=True)
+class RoundTrip:
+    """A text that came back, and how long it was on its way."""
+
+    text: str
+    seconds: float
+
+
 class Connection:
     """A connection to a server, made when it is first needed and made anew when it breaks. Use it in `async with`.
 
@@ -42,7 +51,8 @@ class Connection:
     """
 
     def __init__(self, server: str, *, give_up_after: float = GIVE_UP_AFTER) -> None:
-        self._server = server
+        self.server = server
+        """Its URL, as it was given."""
         self._give_up_after = give_up_after
         self._turn = asyncio.Lock()
         self._wire: Wire | None = None
@@ -62,7 +72,7 @@ class Connection:
         """The WebSocket, for one operation; after an error it is not used again."""
         async with self._turn:
             if self._wire is None:
-                self._wire = await self._wire_stack.enter_async_context(open_wire(self._server))
+                self._wire = await self._wire_stack.enter_async_context(open_wire(self.server))
             try:
                 yield self._wire
             except BaseException:
@@ -165,15 +175,24 @@ class Connection:
             return Failed(name=item.name, error=error)
 
     async def echo(self, text: str) -> str:
-        """Send a text to the server and back."""
+        """Send a text to the server and back. Raises BadMessage when it cannot be sent, or is another one then."""
+        return (await self.round_trip(text)).text
+
+    async def round_trip(self, text: str) -> RoundTrip:
+        """As `echo`, and say how long it took; connecting does not count."""
+        header = text_header(text)
         async with self._exclusive_wire() as wire:
-            await wire.send(TextHeader(text=text))
+            began = time.perf_counter()
+            await wire.send(header)
             answer = await wire.receive()
+            seconds = time.perf_counter() - began
             if isinstance(answer, ErrorMessage):
                 raise answer.error
             if not isinstance(answer, EchoMessage):
                 raise BadMessage(f"the server answered a text with {answer.type!r}")
-            return answer.text
+            if answer.text != text:
+                raise BadMessage("the server sent another text back")
+            return RoundTrip(answer.text, seconds)
 
     def proxy(self, target: str, *, subprotocols: Sequence[str] = ()) -> AbstractAsyncContextManager[Tunnel]:
         """A tunnel through the server to one of its upstreams, for `async with`: `target` is its name or its URL.
@@ -184,7 +203,7 @@ class Connection:
 
         It has a WebSocket of its own, and does not go on after a break. Raises ProxyDenied, ProxyFailed, TooMany.
         """
-        return open_tunnel(self._server, target, subprotocols)
+        return open_tunnel(self.server, target, subprotocols)
 
     # ------------------------------------------------------------------------------------------------------ HTTP
 
@@ -238,6 +257,17 @@ def upload_header(name: str, *, digest_algorithm: str, **fields: object) -> Uplo
         raise InvalidNameError(str(refused), rule=refused.rule) from None
     except UnsupportedAlgorithm as refused:
         raise UnsupportedDigest(str(refused), algorithm=refused.algorithm) from None
+
+
+def text_header(text: str) -> TextHeader:
+    """The header for a caller's own text. Raises BadMessage."""
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError:
+        raise BadMessage("the text is not Unicode: it has bytes that are no UTF-8, or a lone surrogate") from None
+    if size > limits.MAX_TEXT_BYTES:
+        raise BadMessage(f"a text of {size} bytes is longer than {limits.MAX_TEXT_BYTES}", limit=limits.MAX_TEXT_BYTES)
+    return TextHeader(text=text)
 
 
 async def _each(items: AsyncIterable[Item] | Iterable[Item]) -> AsyncIterator[Item]:

@@ -38,6 +38,9 @@ class Display(AbstractContextManager["Display"], Protocol):
     def notice(self, kind: str, sentence: str, facts: Facts) -> None:
         """Something that people may want to know; `kind` names it for machines."""
 
+    def remark(self, sentence: str) -> None:
+        """Something for people alone: machines have it among the facts of a result."""
+
     def error(self, outcome: Outcome, name: str = "") -> None:
         """What went wrong, with the file or path that it is about."""
 
@@ -100,6 +103,9 @@ class JsonDisplay:
     def notice(self, kind: str, sentence: str, facts: Facts) -> None:
         self._tell({"event": kind, **facts} | ({"message": sentence} if sentence else {}))
 
+    def remark(self, sentence: str) -> None:
+        pass
+
     def error(self, outcome: Outcome, name: str = "") -> None:
         about = {"name": name} if name else {}
         self._tell({"event": "error", **about, "code": outcome.code, "message": outcome.message})
@@ -148,6 +154,9 @@ class PlainDisplay:
         print(line, file=self._stdout, flush=True)
 
     def notice(self, kind: str, sentence: str, facts: Facts) -> None:
+        self.remark(sentence)
+
+    def remark(self, sentence: str) -> None:
         if not self._quiet:
             self._say(printable(sentence))
 

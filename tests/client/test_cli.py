@@ -7,6 +7,7 @@ import os
 import random
 import re
 import signal
+import statistics
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Iterator
@@ -17,11 +18,14 @@ from urllib.parse import urlsplit
 
 import pytest
 from pydantic import JsonValue
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.typing import Subprotocol
 
 import client
 from client.wire import open_wire
 from tests.links import Link
 from tests.server import CHECKOUT, running
+from transfer.protocol.errors import BadMessage
 from transfer.protocol.messages import ReadyMessage, UploadHeader
 from transfer.protocol.names import Name
 from transfer.settings import Settings
@@ -359,9 +363,98 @@ async def test_unfinished_uploads_are_listed_and_cancelled(towline: Towline, ser
     assert (await towline("uploads")).out == ""
 
 
-async def test_echo_prints_what_came_back(towline: Towline) -> None:
-    assert (await towline("echo", "grüße [red]")).out == "Echo: grüße [red]\n"
-    assert (await towline("echo", "hello", "--json")).objects == [{"event": "echo", "text": "hello"}]
+# -------------------------------------------------------------------------------------------------------------- echo
+
+
+async def test_echo_prints_what_came_back_and_how_long_that_took(towline: Towline) -> None:
+    ended = await towline("echo", "grüße [red]")
+    assert ended.out == "Echo: grüße [red]\n"
+    assert re.fullmatch(r"round trip: \d+\.\d{3} ms\n", ended.err)
+    assert (await towline("echo", "", "--quiet")) == Ended(0, "Echo: \n", "")
+
+
+async def test_echo_tells_a_program_everything_in_one_object(towline: Towline) -> None:
+    ended = await towline("echo", "hello", "--json")
+    (told,) = ended.objects
+    taken = told.pop("round_trip_ms")
+    assert told == {"event": "echo", "text": "hello"}
+    assert isinstance(taken, float)
+    assert taken > 0
+    assert ended.err == ""
+
+
+TRIP = r"56 bytes from http://127\.0\.0\.1:\d+: seq=%d time=\d+\.\d{3} ms\n"
+SUMMARY = (
+    r"\n--- http://127\.0\.0\.1:\d+ echo statistics ---\n%d sent, %d came back\n"
+    r"rtt min/avg/max/mdev = \d+\.\d{3}/\d+\.\d{3}/\d+\.\d{3}/\d+\.\d{3} ms\n"
+)
+
+
+async def test_echo_without_a_text_measures_ten_round_trips(towline: Towline) -> None:
+    ended = await towline("echo", "--interval", "0")
+    trips = "".join(TRIP % number for number in range(1, 11))
+    assert re.fullmatch(trips + SUMMARY % (10, 10), ended.out)
+    assert ended.err == ""
+
+
+async def test_round_trips_are_summed_up_from_what_was_told_of_each(towline: Towline) -> None:
+    *trips, summary = (await towline("echo", "--count", "3", "--interval", "0", "--json")).objects
+    taken = [float(str(trip["round_trip_ms"])) for trip in trips]
+    assert [(trip["event"], trip["seq"]) for trip in trips] == [("echo", 1), ("echo", 2), ("echo", 3)]
+    assert (summary["event"], summary["sent"], summary["came_back"]) == ("summary", 3, 3)
+    assert (summary["min_ms"], summary["max_ms"]) == (min(taken), max(taken))
+    assert summary["avg_ms"] == pytest.approx(statistics.fmean(taken), abs=0.002)
+    assert summary["mdev_ms"] == pytest.approx(statistics.pstdev(taken), abs=0.002)
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]], ids=["lines", "json"])
+async def test_ctrl_c_sums_up_the_round_trips_so_far(towline: Towline, options: list[str]) -> None:
+    async with towline.begun("echo", "--interval", "3600", *options) as process:
+        assert process.stdout is not None
+        first = (await process.stdout.readline()).decode()
+        process.send_signal(signal.SIGINT)
+        ended = await towline.end(process, code=130)
+    if options:
+        assert json.loads(first)["seq"] == 1
+        assert (ended.the("summary")["sent"], ended.the("error")["code"]) == (1, "interrupted")
+    else:
+        assert re.fullmatch(TRIP % 1 + SUMMARY % (1, 1), first + ended.out)
+        assert "interrupted" in ended.err
+
+
+async def test_a_server_that_goes_away_does_not_take_the_round_trips_so_far_along(towline: Towline, link: Link) -> None:
+    async with towline.begun("echo", "--count", "1000000", "--interval", "0") as process:
+        assert process.stdout is not None
+        first = (await process.stdout.readline()).decode()
+        link.cut_after(downstream=100)
+        ended = await towline.end(process, code=1)
+    assert first.startswith("56 bytes from ")
+    assert re.search(r"\n(\d+) sent, (\d+) came back\nrtt min/avg/max/mdev = ", ended.out)
+    assert "the server cannot be reached: connection lost" in ended.err
+
+
+async def test_a_text_that_cannot_be_sent_is_refused_in_words(towline: Towline) -> None:
+    assert "is not Unicode" in (await towline("echo", os.fsdecode(b"a\xffb"), code=1)).err
+    assert "a text of 65538 bytes is longer than 65536" in (await towline("echo", "é" * 32_769, code=1)).err
+    error = (await towline("echo", "a" * 65_537, "--json", code=1)).the("error")
+    assert error["code"] == "bad_message"
+
+
+@pytest.mark.parametrize("option", ["--count", "--interval"])
+async def test_a_text_is_sent_once(towline: Towline, option: str) -> None:
+    assert "leave it out to measure" in (await towline("echo", "hello", option, "2", code=2)).err
+
+
+async def test_a_text_that_comes_back_as_another_is_an_error() -> None:
+    async def answer(connection: ServerConnection) -> None:
+        await connection.recv()
+        await connection.send('{"type":"echo","text":"\\u001b[2J"}')
+
+    async with serve(answer, "127.0.0.1", 0, subprotocols=[Subprotocol("towline.v1")]) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with client.connect(f"http://127.0.0.1:{port}") as connection:
+            with pytest.raises(BadMessage, match="another text"):
+                await connection.echo("hello")
 
 
 # --------------------------------------------------------------------------------------------------- ends in between

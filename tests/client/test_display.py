@@ -219,6 +219,7 @@ def run_through(display: Display) -> None:
         display.show(Failed(name="dog.jpg", error=NotFound("gone")))
         display.error(outcome_of(NotFound("\x1b[31mgone")), "dog.jpg")
         display.data("Echo: hello", {})
+        display.remark("round trip: 0.512 ms")
 
 
 def test_plain_lines_tell_what_changes_and_not_every_ack() -> None:
@@ -233,6 +234,7 @@ def test_plain_lines_tell_what_changes_and_not_every_ack() -> None:
         "cat.jpg: done, 3.1 MB (2.0 MB sent)",
         "dog.jpg: gone",
         r"towline: dog.jpg: \x1b[31mgone",
+        "round trip: 0.512 ms",
     ]
 
 
@@ -273,6 +275,7 @@ def test_bars_show_lines_that_stay_and_keep_data_on_stdout() -> None:
     for line in ("cat.jpg: uploading, 3.1 MB", "cat.jpg: resumed at 1.1 MB of 3.1 MB", "dog.jpg: gone"):
         assert line in terminal.written()
     assert r"towline: dog.jpg: \x1b[31mgone" in terminal.written()
+    assert "round trip: 0.512 ms" in terminal.written()
     assert terminal.stdout.getvalue() == "Echo: hello\n"
 
 
