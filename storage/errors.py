@@ -8,6 +8,7 @@ StorageError
 ├── Incomplete          bytes are missing at the end
 ├── TooLong             more bytes than the size
 ├── WrongDigest         the content has another digest
+├── TooManyUploads      the owner has as many unfinished uploads as one may have
 ├── NoSpace             the free floor would be passed, or the disk is full
 ├── WriteFailed         a write or sync failed
 └── StoreRefused        the store cannot be opened: locked, foreign, or its catalog is missing
@@ -96,6 +97,15 @@ class WrongDigest(StorageError):
 
     def __str__(self) -> str:
         return f"the content has the digest {self.actual}, not {self.expected}"
+
+
+class TooManyUploads(StorageError):
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit)
+        self.limit = limit
+
+    def __str__(self) -> str:
+        return f"there are {self.limit} unfinished uploads already"
 
 
 class NoSpace(StorageError):

@@ -27,7 +27,7 @@ from storage import recovery, rows
 from storage.batch import SmallFiles
 from storage.catalog import Catalog, uploads
 from storage.disk import Disk, drained, translated
-from storage.errors import Fenced, NotFound, StorageError, StoreRefused, WriteFailed
+from storage.errors import Fenced, NotFound, StorageError, StoreRefused, TooManyUploads, WriteFailed
 from storage.expiry import drop_silent
 from storage.lease import Hold, lock_object
 from storage.naming import check_early
@@ -71,7 +71,8 @@ class LocalContent:
 
 
 class LocalStore:
-    """A `storage.store.Store` on the folder `data`. `min_free_bytes` of the disk are never promised to anybody."""
+    """A `storage.store.Store` on the folder `data`. `min_free_bytes` of the disk are never promised to anybody, and no
+    owner begins more than `max_unfinished_uploads`."""
 
     def __init__(
         self,
@@ -80,9 +81,11 @@ class LocalStore:
         pending_expiry: float = 86_400.0,
         take_over_seconds: float = 2.0,
         min_free_bytes: int | None = None,
+        max_unfinished_uploads: int | None = None,
         clock: Clock = utc_now,
     ) -> None:
         self._data = data
+        self._max_unfinished_uploads = max_unfinished_uploads
         self._pending_expiry = pending_expiry
         self._take_over_seconds = take_over_seconds
         self._min_free_bytes = min_free_bytes
@@ -225,6 +228,9 @@ class LocalStore:
 
         def work(connection: Connection) -> StoredFile | None:
             existing = _check_name(connection, request)
+            limit = self._max_unfinished_uploads
+            if limit is not None and rows.count_unfinished(connection, request.owner) >= limit:
+                raise TooManyUploads(limit)
             connection.execute(sa.insert(uploads).values(values))
             return existing
 

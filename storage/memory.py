@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Self
 
-from storage.errors import Fenced, Incomplete, NameTaken, NotFound, StillWriting, TooLong, WrongDigest
+from storage.errors import Fenced, Incomplete, NameTaken, NotFound, StillWriting, TooLong, TooManyUploads, WrongDigest
 from storage.listing import make_cursor, position_of, read_cursor
 from storage.naming import Occupant, check_early, settle
 from storage.store import (
@@ -182,8 +182,14 @@ class MemoryStore:
     """A `storage.store.Store` that keeps everything in memory."""
 
     def __init__(
-        self, *, pending_expiry: float = 86_400.0, take_over_seconds: float = 2.0, clock: Clock = utc_now
+        self,
+        *,
+        pending_expiry: float = 86_400.0,
+        take_over_seconds: float = 2.0,
+        max_unfinished_uploads: int | None = None,
+        clock: Clock = utc_now,
     ) -> None:
+        self._max_unfinished_uploads = max_unfinished_uploads
         self._pending_expiry = timedelta(seconds=pending_expiry)
         self._take_over_seconds = take_over_seconds
         self.clock = clock
@@ -215,6 +221,9 @@ class MemoryStore:
     @asynccontextmanager
     async def begin(self, request: UploadRequest) -> AsyncIterator[Writer]:
         check_early(request.name, request.size, request.if_exists, self._look_up)
+        limit = self._max_unfinished_uploads
+        if limit is not None and len(await self.unfinished(request.owner)) >= limit:
+            raise TooManyUploads(limit)
         now = self.clock()
         upload = _Upload(
             upload_id=secrets.token_hex(16),

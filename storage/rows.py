@@ -229,6 +229,13 @@ def unfinished(connection: Connection, owner: str, pending_expiry: float) -> lis
     ]
 
 
+def count_unfinished(connection: Connection, owner: str) -> int:
+    """How many the owner has."""
+    found = sa.select(sa.func.count()).where(uploads.c.owner == owner, uploads.c.failed.is_(False))
+    count: int = connection.execute(found).scalar_one()
+    return count
+
+
 def request_values(request: UploadRequest) -> dict[str, Any]:
     """The columns that the newest header sets."""
     return {

@@ -193,7 +193,7 @@ class Store(Protocol):
 
     def begin(self, request: UploadRequest) -> AbstractAsyncContextManager[Writer]:
         """A new upload. Raises NameTaken where `if_exists` is `error` and it is plain that the content differs (the
-        sizes do) or the name cannot be; NoSpace."""
+        sizes do) or the name cannot be; TooManyUploads; NoSpace."""
         ...
 
     def resume(

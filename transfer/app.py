@@ -30,6 +30,7 @@ def create_app(settings: Settings) -> FastAPI:
         pending_expiry=settings.pending_expiry,
         take_over_seconds=settings.take_over_seconds,
         min_free_bytes=settings.min_free_bytes,
+        max_unfinished_uploads=settings.max_unfinished_uploads,
     )
 
     @asynccontextmanager

@@ -26,6 +26,8 @@ def refusal(error: storage.StorageError) -> errors.TransferError:
             )
         case storage.WrongDigest():
             return errors.DigestMismatch(str(error), expected=str(error.expected), actual=str(error.actual))
+        case storage.TooManyUploads():
+            return errors.TooMany(f"{error}: finish or cancel some, or wait until they expire", limit=error.limit)
         case storage.NoSpace():
             return errors.InsufficientStorage(
                 f"the server's disk has no room: {error}", needed=error.needed, available=error.available

@@ -120,6 +120,10 @@ class Settings(BaseSettings):
         default=DRAIN_SECONDS, ge=0, description="how long requests may go on after the server was asked to stop"
     )
 
+    max_unfinished_uploads: int = Field(
+        default=limits.MAX_UNFINISHED_UPLOADS, gt=0, description="unfinished uploads that one caller may have"
+    )
+
     proxy: ProxySettings = Field(default=ProxySettings(), description="tunnels to other WebSocket servers")
 
     @property

@@ -19,12 +19,27 @@ def take_over_seconds() -> float:
     return 60.0
 
 
+@pytest.fixture
+def max_unfinished_uploads() -> int | None:
+    """How many unfinished uploads an owner may have. A test that wants a limit parametrizes it."""
+    return None
+
+
 @pytest.fixture(params=["memory", "local"])
 async def kept(
-    request: pytest.FixtureRequest, tmp_path: Path, clock: ManualClock, take_over_seconds: float
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    clock: ManualClock,
+    take_over_seconds: float,
+    max_unfinished_uploads: int | None,
 ) -> AsyncIterator[Kept]:
     """A store, open, that can be closed and opened again: one for each kind there is."""
-    memory = MemoryStore(pending_expiry=PENDING_EXPIRY, take_over_seconds=take_over_seconds, clock=clock)
+    memory = MemoryStore(
+        pending_expiry=PENDING_EXPIRY,
+        take_over_seconds=take_over_seconds,
+        max_unfinished_uploads=max_unfinished_uploads,
+        clock=clock,
+    )
 
     def make_memory() -> Store:
         memory.lose_unsynced()
@@ -38,6 +53,7 @@ async def kept(
             pending_expiry=PENDING_EXPIRY,
             take_over_seconds=take_over_seconds,
             min_free_bytes=0,
+            max_unfinished_uploads=max_unfinished_uploads,
             clock=clock,
         )
 

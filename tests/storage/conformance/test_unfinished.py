@@ -4,9 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from storage.errors import (
-    NotFound,
-)
+from storage.errors import NotFound, TooManyUploads
 from storage.store import Store
 from tests.storage.conformance.asking import (
     ANN,
@@ -140,3 +138,20 @@ async def test_completed_uploads_are_forgotten_as_late_as_unfinished_ones(store:
     assert await store.expire() == 0
     assert await store.find_completed(upload_id, ANN) is None
     assert await found(store, "a.bin") == published.file
+
+
+@pytest.mark.parametrize("max_unfinished_uploads", [2])
+async def test_each_owner_may_have_so_many_and_no_more(kept: Kept) -> None:
+    first = await begin_and_leave(kept.store, ask("first"), made(1))
+    await begin_and_leave(kept.store, ask("second"), made(1))
+    async for store in kept.before_and_after_reopening():
+        with pytest.raises(TooManyUploads) as refused:
+            async with store.begin(ask("third")):
+                pytest.fail("it began")
+        assert refused.value.limit == 2
+        assert {left.name.value for left in await store.unfinished(ANN)} == {"first", "second"}
+    async with kept.store.resume(first.upload_id, ANN):
+        pass  # what has begun goes on
+    await begin_and_leave(kept.store, ask("another's", owner=BOB))
+    await kept.store.cancel(first.upload_id, ANN)
+    await begin_and_leave(kept.store, ask("third"))
