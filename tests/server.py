@@ -23,7 +23,7 @@ import httpx2
 from fastapi import FastAPI
 
 from transfer.app import create_app
-from transfer.server import Server, open_listener, serving, url_of
+from transfer.server import Server, limits_of, open_listener, serving, url_of
 from transfer.settings import Settings
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -59,6 +59,7 @@ async def serving_apart(
             drain_timeout=settings.drain_timeout,
             ping_interval=ping_interval,
             ping_timeout=ping_timeout,
+            connection_limits=limits_of(settings),
         ) as server:
             started.set_result(server)
             await leaving.wait()

@@ -38,6 +38,7 @@ DOCUMENTS: Final = [CHECKOUT / "README.md", CHECKOUT / "CHANGELOG.md", *sorted((
 README: Final = CHECKOUT / "README.md"
 TUTORIAL: Final = CHECKOUT / "docs" / "tutorial.md"
 PROTOCOL: Final = CHECKOUT / "docs" / "protocol.md"
+OPERATIONS: Final = CHECKOUT / "docs" / "operations.md"
 SHOWN_URL: Final = "http://127.0.0.1:8000"
 COMMAND_SECONDS: Final = 120
 KILLED: Final = 128 + 9
@@ -332,6 +333,26 @@ def test_the_protocols_error_table_is_what_the_classes_say() -> None:
     told = {row[0].strip("`") for row in rows}
     reserved = PROTOCOL.read_text().partition("\n## Reserved\n")[2]
     assert all(f"`{code}`" in reserved for code in ERRORS.keys() - told)
+
+
+def limits_table() -> str:
+    """The table of docs/operations.md, as the settings say it."""
+    names = [
+        *("handshake_timeout", "max_head_bytes", "max_head_fields", "header_timeout", "message_timeout"),
+        *("min_upload_rate", "rate_period", "max_connections", "max_connections_per_address"),
+        *("max_unfinished_uploads", "max_file_bytes", "receive_budget_bytes", "window", "pending_expiry"),
+    ]
+    fields = Settings.model_fields
+    rows = [
+        f"| `{name}` | {'none' if fields[name].default is None else f'{int(fields[name].default):,}'}"
+        f" | {fields[name].description} |\n"
+        for name in names
+    ]
+    return "| setting | default | what it is |\n| --- | --- | --- |\n" + "".join(rows) + "\n"
+
+
+def test_the_table_of_limits_is_what_the_settings_say() -> None:
+    assert limits_table() in OPERATIONS.read_text(), f"the table should be\n\n{limits_table()}"
 
 
 def test_the_protocols_sizes_are_those_of_the_code() -> None:

@@ -20,7 +20,8 @@ from uvicorn.loops.auto import auto_loop_factory
 
 from storage.errors import StoreRefused
 from transfer.app import create_app
-from transfer.engine import HttpProtocol, WebSocketProtocol
+from transfer.descriptors import connections_that_fit, raise_descriptor_limit
+from transfer.engine import ConnectionLimits, EngineConfig
 from transfer.protocol.limits import MAX_ECHO_BYTES, MIB
 from transfer.settings import Settings
 
@@ -28,6 +29,7 @@ BACKLOG: Final = 2048
 STEP_SECONDS: Final = 0.02
 AFTER_ABORT_SECONDS: Final = 2.0
 PING_SECONDS: Final = 20.0
+"""Links cut what is idle; 60 s is common."""
 _M_TRIM_THRESHOLD: Final = -1
 _M_MMAP_THRESHOLD: Final = -3
 logger = logging.getLogger("towline.server")
@@ -48,6 +50,7 @@ def serve(settings: Settings) -> int:
     with listener:
         keep_freed_memory()
         configure_logging()
+        raise_descriptor_limit()
         try:
             with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
                 runner.run(_serve_until_told(settings, listener))
@@ -62,10 +65,27 @@ async def _serve_until_told(settings: Settings, listener: socket.socket) -> None
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told.set)
-    async with serving(create_app(settings), listener, drain_timeout=settings.drain_timeout):
+    allowed = limits_of(settings)
+    async with serving(create_app(settings), listener, drain_timeout=settings.drain_timeout, connection_limits=allowed):
         print(f"listening on {url_of(listener)}", flush=True)
         await told.wait()
         logger.info("stopping")
+
+
+def limits_of(settings: Settings) -> ConnectionLimits:
+    """What each connection may take, and how many connections fit into what the system allows."""
+    fitting = connections_that_fit()
+    if fitting < settings.max_connections:
+        logger.warning("%d connections at most: the system allows no more open files", fitting)
+    return ConnectionLimits(
+        handshake_timeout=settings.handshake_timeout,
+        max_head_bytes=settings.max_head_bytes,
+        max_head_fields=settings.max_head_fields,
+        message_timeout=settings.message_timeout,
+        min_upload_rate=settings.min_upload_rate,
+        max_connections=min(settings.max_connections, fitting),
+        max_connections_per_address=settings.max_connections_per_address,
+    )
 
 
 @asynccontextmanager
@@ -76,12 +96,12 @@ async def serving(
     drain_timeout: float,
     ping_interval: float = PING_SECONDS,
     ping_timeout: float = PING_SECONDS,
+    connection_limits: ConnectionLimits | None = None,
 ) -> AsyncIterator["Server"]:
     """Serve `app` on a listening socket while entered, its lifespan around it. Closes the socket."""
-    config = uvicorn.Config(
+    config = EngineConfig(
         _Quiet(app),
-        http=HttpProtocol,
-        ws=WebSocketProtocol,
+        connection_limits or ConnectionLimits(),
         ws_max_size=MAX_ECHO_BYTES,
         ws_per_message_deflate=False,
         ws_ping_interval=ping_interval,

@@ -67,7 +67,9 @@ class ProxySettings(BaseModel):
         default={"echo": Upstream.model_validate(OWN_ECHO)},
         description="names and URLs of the WebSocket servers that may be reached through this one",
     )
-    open_timeout: float = Field(default=10.0, gt=0, description="how long connecting to an upstream may take")
+    open_timeout: float = Field(
+        default=5.0, gt=0, description="how long connecting to an upstream may take; less than `handshake_timeout`"
+    )
     idle_timeout: float = Field(default=600.0, gt=0, description="how long a tunnel may carry no message")
     max_bytes: int | None = Field(default=None, gt=0, description="what one tunnel may carry, both ways together")
     max_tunnels: int = Field(default=32, ge=0, description="how many tunnels one principal may have at a time")
@@ -120,6 +122,40 @@ class Settings(BaseSettings):
         default=DRAIN_SECONDS, ge=0, description="how long requests may go on after the server was asked to stop"
     )
 
+    handshake_timeout: float = Field(
+        default=limits.HANDSHAKE_SECONDS,
+        gt=0,
+        description="how long the head of a request may take, from the first moment of the connection or, on one that"
+        " was kept open, from its own first byte; an upgrade with its answer; and after the head the body",
+    )
+    max_head_bytes: int = Field(default=limits.MAX_HEAD_BYTES, ge=1_024, description="the longest head of a request")
+    max_head_fields: int = Field(default=limits.MAX_HEAD_FIELDS, gt=0, description="the most fields in such a head")
+    header_timeout: float = Field(
+        default=limits.HEADER_SECONDS, gt=0, description="how long a connection of `/ws` may take to its first header"
+    )
+    message_timeout: float = Field(
+        default=limits.MESSAGE_SECONDS,
+        gt=0,
+        description="how long a WebSocket message that has begun may take, unless its bytes come at `min_upload_rate`",
+    )
+    min_upload_rate: float = Field(
+        default=limits.MIN_UPLOAD_RATE,
+        gt=0,
+        description="bytes a second that an upload of known size has to bring while the server waits for it",
+    )
+    rate_period: float = Field(
+        default=limits.RATE_PERIOD_SECONDS, gt=0, description="over how long that rate is averaged"
+    )
+    max_connections: int = Field(
+        default=limits.MAX_CONNECTIONS,
+        gt=0,
+        description="connections at the same time; fewer where the system allows too few open files, two for each",
+    )
+    max_connections_per_address: int = Field(
+        default=limits.MAX_CONNECTIONS_PER_ADDRESS,
+        gt=0,
+        description="how many of them may come from one IPv4 address, or one IPv6 network of 64 bits",
+    )
     max_unfinished_uploads: int = Field(
         default=limits.MAX_UNFINISHED_UPLOADS, gt=0, description="unfinished uploads that one caller may have"
     )

@@ -1,6 +1,7 @@
 """What must hold before uvicorn or websockets are let move to another version."""
 
 import asyncio
+import json
 import random
 import select
 import socket
@@ -9,16 +10,17 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from urllib.parse import urlsplit
 
 import pytest
-from fastapi import FastAPI, Response, WebSocket, WebSocketDisconnect
+from fastapi import FastAPI, Request, Response, WebSocket, WebSocketDisconnect
+from starlette.requests import ClientDisconnect
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.frames import Close, Frame, Opcode
 
 from tests.server import serving_apart
-from transfer import engine
+from transfer import admission, engine
 from transfer.echo import echo_endpoint as echo
 from transfer.engine import TRANSPORT, Farewell
-from transfer.protocol.limits import MAX_ECHO_BYTES, MIB
+from transfer.protocol.limits import MAX_ECHO_BYTES, MAX_HEAD_BYTES, MAX_HEAD_FIELDS, MIB
 from transfer.server import Server
 from transfer.settings import Settings
 
@@ -64,17 +66,21 @@ async def all_gone(server: Server) -> None:
 
 
 @asynccontextmanager
-async def serving_app(app: FastAPI, **options: float) -> AsyncIterator[tuple[str, Server]]:
-    async with serving_apart(app, Settings(drain_timeout=5), **options) as (url, server):
+async def serving_app(
+    app: FastAPI, settings: Settings | None = None, **options: float
+) -> AsyncIterator[tuple[str, Server]]:
+    async with serving_apart(app, settings or Settings(drain_timeout=5), **options) as (url, server):
         server.server_state.connections = Connections()  # type: ignore[assignment]
         yield url, server
 
 
 @asynccontextmanager
-async def serving(endpoint: Endpoint, **options: float) -> AsyncIterator[tuple[str, Server]]:
+async def serving(
+    endpoint: Endpoint, settings: Settings | None = None, **options: float
+) -> AsyncIterator[tuple[str, Server]]:
     app = FastAPI()
     app.add_api_websocket_route("/", endpoint)
-    async with serving_app(app, **options) as (url, server):
+    async with serving_app(app, settings, **options) as (url, server):
         yield url, server
 
 
@@ -119,6 +125,21 @@ class Peer:
                 break
             data += piece
         return data
+
+    async def hears(self, end: bytes) -> None:
+        """Something that ends with this comes, before the server closes."""
+        assert (await self.read(end)).endswith(end)
+
+    async def read_exactly(self, size: int) -> bytes:
+        data = b""
+        while len(data) < size:
+            data += await asyncio.get_running_loop().sock_recv(self._socket, size - len(data))
+        return data
+
+    def send_now(self, *frames: Frame) -> None:
+        """Without a turn of the loop; what is sent has to fit into the system's buffers."""
+        data = b"".join(frame.serialize(mask=True) for frame in frames)
+        assert self._socket.send(data) == len(data)
 
     async def upgrade(self) -> None:
         await self.send(UPGRADE)
@@ -456,6 +477,22 @@ async def test_a_client_that_reads_nothing_is_given_up_though_we_do_not_read_eit
         await all_gone(server)
 
 
+async def test_a_client_is_not_given_up_because_this_process_was_held_up() -> None:
+    loop = asyncio.get_running_loop()
+    async with serving(echo, ping_interval=0.05, ping_timeout=0.2) as (url, _), Peer(url) as peer, patience():
+        await peer.upgrade()
+        await peer.hears(b"\x89\x04")
+        ping = await peer.read_exactly(4)
+        chunk = bytes(1 << 19)
+        peer.send_now(Frame(Opcode.BINARY, chunk), Frame(Opcode.PONG, ping))
+        until = loop.time() + 0.5
+        while loop.time() < until:  # nothing else runs: the answer is late, and behind more than one read takes
+            pass
+        await peer.read_exactly(len(chunk))
+        await peer.send_frame(Opcode.TEXT, b"still there")
+        await peer.hears(b"still there")
+
+
 # --------------------------------------------------------------------------------------------------------- handshake
 
 
@@ -533,3 +570,352 @@ async def test_noise_ends_the_connection_and_nothing_else(seed: int) -> None:
         async with opened(url) as client:
             await client.send("still there")
             assert await client.recv() == "still there"
+
+
+# ------------------------------------------------------------------------------------------------------------ limits
+
+QUICK = Settings(drain_timeout=5, handshake_timeout=0.2)
+PATIENT = Settings(drain_timeout=5, handshake_timeout=3600)
+GET = b"GET / HTTP/1.1\r\nhost: localhost\r\n"
+
+
+async def answer(peer: Peer) -> tuple[int, bytes]:
+    """The one response that a server gives before it closes: its status and body."""
+    head, _, body = (await peer.read()).partition(b"\r\n\r\n")
+    return int(head.split()[1]), body
+
+
+def web() -> FastAPI:
+    """An application with one small answer, which takes its request's body first."""
+    app = FastAPI()
+
+    @app.api_route("/", methods=["GET", "POST"])
+    async def root(request: Request) -> Response:
+        try:
+            return Response(await request.body())
+        except ClientDisconnect:
+            return Response(status_code=400)
+
+    app.add_api_websocket_route("/echo", echo)
+    return app
+
+
+async def test_a_connection_that_never_asks_for_anything_is_closed() -> None:
+    async with serving_app(web(), QUICK) as (url, server), Peer(url) as peer, patience():
+        assert await peer.read() == b""
+        await all_gone(server)
+
+
+@pytest.mark.parametrize("begun", [b"G", b"GET / HTTP/1.1\r\nhost: local", UPGRADE[:-2], b"\r\n"])
+async def test_a_request_whose_head_does_not_come_to_its_end_is_answered_408(begun: bytes) -> None:
+    async with serving_app(web(), QUICK) as (url, server), Peer(url) as peer, patience():
+        await peer.send(begun)
+        status, body = await answer(peer)
+        assert (status, json.loads(body)["code"], json.loads(body)["retryable"]) == (408, "timeout", True)
+        await all_gone(server)
+
+
+@pytest.mark.parametrize(
+    "begun", [b"", GET, b"\r\n", b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\r\nab"]
+)
+async def test_the_same_goes_for_the_next_request_of_a_connection(begun: bytes) -> None:
+    async with serving_app(web(), QUICK) as (url, server), Peer(url) as peer, patience():
+        await peer.send(GET + b"content-length: 5\r\n\r\nfirst")
+        await peer.hears(b"first")
+        await peer.send(begun)
+        if begun:
+            assert (await answer(peer))[0] == 408
+        else:
+            assert await peer.read() == b""  # after uvicorn's own time for that
+        await all_gone(server)
+
+
+async def test_a_body_that_does_not_come_to_its_end_is_answered_408() -> None:
+    async with serving_app(web(), QUICK) as (url, server), Peer(url) as peer, patience():
+        await peer.send(b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\r\nab")
+        assert (await answer(peer))[0] == 408
+        await all_gone(server)
+
+
+async def test_a_body_that_nobody_waits_for_does_not_hold_the_connection() -> None:
+    app = FastAPI()
+
+    @app.post("/")
+    async def root() -> Response:
+        return Response(b"answered")
+
+    async with serving_app(app, QUICK) as (url, server), Peer(url) as peer, patience():
+        await peer.send(b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\r\nab")
+        await peer.hears(b"answered")
+        assert await peer.read() == b""
+        await all_gone(server)
+
+
+@pytest.mark.parametrize("more", [b"", b"connection: upgrade\r\nupgrade: h2c\r\n"])
+async def test_a_request_may_be_worked_on_for_longer_than_it_may_take_to_come(more: bytes) -> None:
+    app, go_on = FastAPI(), asyncio.Event()
+
+    @app.get("/")
+    async def slow() -> Response:
+        await go_on.wait()
+        return Response(b"at last")
+
+    async with serving_app(app, QUICK) as (url, _), Peer(url) as peer, patience():
+        await peer.send(GET + more + b"\r\n")
+        async with Peer(url) as other:  # whose time is over after that of the first
+            assert await other.read() == b""
+        go_on.set()
+        await peer.hears(b"at last")
+
+
+async def test_what_waits_for_an_earlier_answer_is_not_too_slow() -> None:
+    app, go_on = FastAPI(), asyncio.Event()
+
+    @app.post("/")
+    async def slow(request: Request) -> Response:
+        await go_on.wait()
+        return Response(await request.body())
+
+    post = b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n"
+    async with serving_app(app, QUICK) as (url, _), Peer(url) as peer, patience():
+        await peer.send(post % 0 + post % 5 + b"ab")
+        async with Peer(url) as other:
+            assert await other.read() == b""
+        go_on.set()
+        await peer.send(b"cde")
+        await peer.hears(b"abcde")
+
+
+async def test_half_a_head_behind_a_request_does_not_get_its_answer() -> None:
+    app = FastAPI()
+
+    @app.get("/")
+    async def never() -> None:
+        await asyncio.Event().wait()
+
+    async with serving_app(app, Settings(drain_timeout=0.1, handshake_timeout=0.2)) as (url, _), Peer(url) as peer:
+        await peer.send(GET + b"\r\n" + GET)
+        assert await peer.read() == b""
+
+
+async def test_an_upgrade_that_is_not_answered_in_time_is_cut() -> None:
+    heard = asyncio.get_running_loop().create_future()
+
+    async def endpoint(websocket: WebSocket) -> None:
+        await websocket.receive()
+        heard.set_result(await websocket.receive())
+
+    async with serving(endpoint, QUICK) as (url, server), Peer(url) as peer:
+        await peer.send(UPGRADE)
+        assert await peer.was_reset()
+        assert (await heard)["type"] == "websocket.disconnect"
+        await all_gone(server)
+
+
+async def test_an_upgrade_that_was_answered_has_no_deadline() -> None:
+    async with serving(echo, QUICK) as (url, _), Peer(url) as peer, patience():
+        await peer.upgrade()
+        async with Peer(url) as other:
+            assert await other.read() == b""
+        await peer.send_frame(Opcode.TEXT, b"still there")
+        await peer.hears(b"still there")
+
+
+def head_of(size: int) -> bytes:
+    """A request whose head has this size."""
+    return GET + b"x: " + b"y" * (size - len(GET) - 7) + b"\r\n\r\n"
+
+
+@pytest.mark.parametrize("pieces", [1, 3, 1_000])
+async def test_a_head_may_be_so_long_and_no_longer(pieces: int) -> None:
+    async with serving_app(web(), PATIENT) as (url, _), patience():
+        for size, status in ((MAX_HEAD_BYTES, 200), (MAX_HEAD_BYTES + 1, 431), (40 * MAX_HEAD_BYTES, 431)):
+            async with Peer(url) as peer:
+                request = head_of(size)
+                with suppress(OSError):  # it is refused before all is sent
+                    for at in range(0, size, -(-size // pieces)):
+                        await peer.send(request[at : at + -(-size // pieces)])
+                    assert int((await peer.read(b"\r\n")).split()[1]) == status
+                    if status == 431:
+                        body = (await peer.read()).partition(b"\r\n\r\n")[2]
+                        assert (json.loads(body)["code"], json.loads(body)["limit"]) == ("too_large", MAX_HEAD_BYTES)
+
+
+@pytest.mark.parametrize("request_bytes", [GET, UPGRADE[:-2].replace(b"GET /", b"GET /echo")])
+async def test_a_head_may_have_so_many_fields_and_no_more(request_bytes: bytes) -> None:
+    room = MAX_HEAD_FIELDS - (request_bytes.count(b"\r\n") - 1)
+    async with serving_app(web(), PATIENT) as (url, _), patience():
+        for more, status in ((0, (200, 101)), (1, (431,))):
+            async with Peer(url) as peer:
+                await peer.send(request_bytes + b"x: y\r\n" * (room + more) + b"\r\n")
+                assert int((await peer.read(b"\r\n")).split()[1]) in status
+
+
+async def test_each_request_of_a_connection_has_the_same_limits() -> None:
+    async with serving_app(web(), PATIENT) as (url, _), Peer(url) as peer, patience():
+        for _ in range(4):
+            await peer.send(head_of(MAX_HEAD_BYTES // 2).replace(b"\r\nh", b"\r\ncontent-length: 2\r\nh") + b"ok")
+            await peer.hears(b"\r\n\r\nok")
+        await peer.send(GET + b"x: y\r\n" * MAX_HEAD_FIELDS + b"\r\n")
+        assert (await answer(peer))[0] == 431
+
+
+async def test_the_surplus_is_told_to_come_back_later_whatever_it_asks() -> None:
+    settings = Settings(drain_timeout=5, max_connections=2)
+    async with serving_app(web(), settings) as (url, server), patience():
+        async with Peer(url) as first, opened(url + "/echo") as second:
+            await first.send(GET + b"\r\n")
+            await first.hears(b"\r\n\r\n")
+            for request in (GET + b"\r\n", UPGRADE, b"nonsense"):
+                async with Peer(url) as surplus:
+                    await surplus.send(request)
+                    head, _, body = (await surplus.read()).partition(b"\r\n\r\n")
+                    assert head.startswith(b"HTTP/1.1 503 ")
+                    assert b"\r\nretry-after: 10" in head
+                    assert json.loads(body)["code"] == "too_many"
+            await second.send("still there")
+            assert await second.recv() == "still there"
+        await all_gone(server)
+        async with opened(url + "/echo") as third:
+            await third.send("a place again")
+            assert await third.recv() == "a place again"
+
+
+async def test_an_upgraded_connection_has_one_place() -> None:
+    settings = Settings(drain_timeout=5, max_connections_per_address=1)
+    async with serving_app(web(), settings) as (url, server), patience():
+        for _ in range(3):
+            async with opened(url + "/echo") as client:
+                with pytest.raises(InvalidStatus) as refused:
+                    await opened(url + "/echo")
+                assert refused.value.response.status_code == 503
+                await client.send("still there")
+                assert await client.recv() == "still there"
+            await all_gone(server)
+
+
+async def test_a_surplus_that_asks_for_nothing_is_hung_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admission, "SURPLUS_SECONDS", 0.05)
+    settings = Settings(drain_timeout=5, max_connections=1)
+    async with serving_app(web(), settings) as (url, _), opened(url + "/echo"), Peer(url) as surplus:
+        assert await surplus.was_reset()
+
+
+async def test_a_surplus_beyond_the_surplus_is_reset_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admission, "SURPLUS_SECONDS", 3_600)
+    monkeypatch.setattr(admission, "MAX_SURPLUS", 1)
+    settings = Settings(drain_timeout=5, max_connections=1)
+    async with (
+        serving_app(web(), settings) as (url, _),
+        opened(url + "/echo"),
+        Peer(url) as waits,
+        Peer(url) as surplus,
+    ):
+        assert await surplus.was_reset()
+        await waits.send(GET + b"\r\n")
+        assert (await answer(waits))[0] == 503
+
+
+# ---------------------------------------------------------------------------------------------------------- assembly
+
+CLOSE_TOO_LATE = Frame(Opcode.CLOSE, Close(4408, "message not complete in time").serialize()).serialize(mask=False)
+
+
+@pytest.mark.parametrize(
+    "begun",
+    [
+        Frame(Opcode.TEXT, b"a", fin=False).serialize(mask=True),
+        Frame(Opcode.BINARY, bytes(1_000)).serialize(mask=True)[:-1],
+        Frame(Opcode.BINARY, b"", fin=False).serialize(mask=True)
+        + Frame(Opcode.CONT, b"", fin=False).serialize(mask=True),
+        Frame(Opcode.PING, b"abc").serialize(mask=True)[:-1],
+    ],
+)
+async def test_a_message_that_does_not_come_to_its_end_closes_with_4408(begun: bytes) -> None:
+    heard = asyncio.get_running_loop().create_future()
+
+    async def endpoint(websocket: WebSocket) -> None:
+        await websocket.accept()
+        heard.set_result(await websocket.receive())
+
+    settings = Settings(drain_timeout=5, message_timeout=0.1)
+    async with serving(endpoint, settings) as (url, server), Peer(url) as peer, patience():
+        await peer.upgrade()
+        await peer.send(begun)
+        assert await peer.read() == CLOSE_TOO_LATE
+        assert (await heard)["code"] == 4408
+        await all_gone(server)
+
+
+async def test_endless_tiny_fragments_do_not_make_a_message_live() -> None:
+    settings = Settings(drain_timeout=5, message_timeout=0.1)
+    async with serving(echo, settings) as (url, server), Peer(url) as peer, patience():
+        await peer.upgrade()
+        await peer.send_frame(Opcode.TEXT, b"", fin=False)
+        closing = asyncio.create_task(peer.read())
+        with suppress(OSError):
+            while not closing.done():
+                await peer.send_frame(Opcode.CONT, b"", fin=False)
+                await asyncio.sleep(0)
+        with suppress(OSError):  # it goes on sending into a closed connection, and may be reset for that
+            assert await closing == CLOSE_TOO_LATE
+        await all_gone(server)
+
+
+async def test_messages_that_come_fast_enough_may_take_as_long_as_they_need() -> None:
+    settings = Settings(drain_timeout=5, message_timeout=0.1, min_upload_rate=1)
+    async with serving(echo, settings) as (url, _), Peer(url) as peer, Peer(url) as slow, patience():
+        await peer.upgrade()
+        await slow.upgrade()
+        await slow.send_frame(Opcode.TEXT, b"", fin=False)
+        reading = asyncio.create_task(slow.read())
+        content, frames = b"", 0
+        await peer.send_frame(Opcode.BINARY, b"", fin=False)
+        while not reading.done():
+            content, frames = content + b"x", frames + 1
+            await peer.send_frame(Opcode.CONT, b"x", fin=False)
+            await asyncio.sleep(0)
+        assert reading.result() == CLOSE_TOO_LATE
+        await peer.send_frame(Opcode.CONT, b"!")
+        await peer.hears(b"x!")
+        assert len(content) == frames
+
+
+async def test_each_message_has_a_time_of_its_own() -> None:
+    settings = Settings(drain_timeout=5, message_timeout=0.2, min_upload_rate=1e9)
+    frame = Frame(Opcode.TEXT, b"xy").serialize(mask=True)
+    async with serving(echo, settings) as (url, _), Peer(url) as peer, patience():
+        await peer.upgrade()
+        await peer.send(frame[:-1])
+        for _ in range(4):
+            async with Peer(url) as late:
+                await late.upgrade()
+                await late.send(frame[:-1])
+                reading = asyncio.create_task(late.read())
+                while not reading.done():
+                    await peer.send(frame[-1:] + frame[:-1])  # one is complete, and the next has begun
+                    await peer.hears(b"xy")
+                assert reading.result() == CLOSE_TOO_LATE
+
+
+async def test_a_message_that_we_do_not_read_is_not_late() -> None:
+    go_on = asyncio.Event()
+
+    async def endpoint(websocket: WebSocket) -> None:
+        await websocket.accept()
+        await go_on.wait()
+        for _ in range(2):
+            await websocket.send_bytes(await websocket.receive_bytes())
+
+    settings = Settings(drain_timeout=5, message_timeout=0.1)
+    async with serving(endpoint, settings) as (url, _), Peer(url) as peer, Peer(url) as late, patience():
+        await peer.upgrade()
+        second = Frame(Opcode.BINARY, b"second").serialize(mask=True)
+        await peer.send(Frame(Opcode.BINARY, b"first").serialize(mask=True) + second[:-1])
+        await late.upgrade()
+        await late.send_frame(Opcode.TEXT, b"a", fin=False)
+        assert await late.read() == CLOSE_TOO_LATE
+        go_on.set()
+        await peer.hears(b"first")
+        await peer.send(second[-1:])
+        await peer.hears(b"second")

@@ -1,0 +1,134 @@
+"""Time that peers have, on a clock that stands still until it is moved."""
+
+import asyncio
+from collections.abc import Callable
+from typing import cast
+
+import pytest
+
+from transfer.deadlines import STEPS, Deadline, Pace
+
+
+class Timer:
+    def __init__(self, due: float, call: Callable[[], object]) -> None:
+        self.due = due
+        self.call = call
+        self.cancelled = False
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
+class Clock:
+    """Stands in for a loop."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self._timers: list[Timer] = []
+
+    def call_later(self, delay: float, callback: Callable[..., object], *arguments: object) -> Timer:
+        timer = Timer(self.now + delay, lambda: callback(*arguments))
+        self._timers.append(timer)
+        return timer
+
+    def advance(self, seconds: float) -> None:
+        """Every timer that comes due meanwhile is called at its moment."""
+        end = self.now + seconds
+        while due := [timer for timer in self._timers if not timer.cancelled and timer.due <= end]:
+            self._fire(min(due, key=lambda timer: timer.due))
+        self.now = end
+
+    def stall(self, seconds: float) -> None:
+        """The process does not run; then it calls what is due."""
+        self.now += seconds
+        for timer in [timer for timer in self._timers if not timer.cancelled and timer.due <= self.now]:
+            self._timers.remove(timer)
+            timer.call()
+
+    def _fire(self, timer: Timer) -> None:
+        self.now = max(self.now, timer.due)
+        self._timers.remove(timer)
+        timer.call()
+
+
+class Missed:
+    """A deadline, and how often it was missed."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.count = 0
+        self.deadline = Deadline(cast(asyncio.AbstractEventLoop, clock), self._missed)
+
+    def _missed(self) -> None:
+        self.count += 1
+
+
+def test_a_deadline_is_missed_once_when_its_time_is_over() -> None:
+    clock = Clock()
+    missed = Missed(clock)
+    missed.deadline.start(8)
+    clock.advance(7.9)
+    assert (missed.count, missed.deadline.running) == (0, True)
+    clock.advance(0.2)
+    assert (missed.count, missed.deadline.running) == (1, False)
+    clock.advance(100)
+    assert missed.count == 1
+
+
+def test_a_deadline_that_is_stopped_is_not_missed() -> None:
+    clock = Clock()
+    missed = Missed(clock)
+    missed.deadline.start(8)
+    clock.advance(7)
+    missed.deadline.stop()
+    clock.advance(100)
+    missed.deadline.stop()
+    assert missed.count == 0
+
+
+def test_a_deadline_that_starts_anew_forgets_what_was() -> None:
+    clock = Clock()
+    missed = Missed(clock)
+    missed.deadline.start(8)
+    clock.advance(7)
+    missed.deadline.start(4)
+    clock.advance(3.9)
+    assert missed.count == 0
+    clock.advance(0.2)
+    assert missed.count == 1
+
+
+def test_a_process_that_did_not_run_takes_one_step_from_a_deadline() -> None:
+    clock = Clock()
+    missed = Missed(clock)
+    missed.deadline.start(8)
+    for _ in range(STEPS - 1):
+        clock.stall(1_000)
+        assert missed.count == 0
+    clock.stall(1_000)
+    assert missed.count == 1
+
+
+@pytest.mark.parametrize(("rate", "slow"), [(9.0, True), (10.0, False), (1_000.0, False)])
+def test_what_counts_is_the_average_of_a_period(rate: float, slow: bool) -> None:
+    pace, received = Pace(10, 60), 0.0
+    for _ in range(59):
+        received += rate
+        assert not pace.waited(1, int(received))
+    assert pace.waited(1, int(received + rate)) is slow
+
+
+def test_what_came_in_an_earlier_period_does_not_help() -> None:
+    pace = Pace(10, 60)
+    waits = [pace.waited(pace.step, 1_000_000) for _ in range(2 * STEPS)]
+    assert waits == [False] * (2 * STEPS - 1) + [True]
+
+
+def test_bytes_that_came_while_nobody_waited_count() -> None:
+    pace = Pace(10, 60)
+    pace.begin(5)
+    assert [pace.waited(pace.step, 605) for _ in range(STEPS)] == [False] * STEPS
+
+
+def test_a_process_that_did_not_run_has_waited_one_step() -> None:
+    pace = Pace(10, 60)
+    assert [pace.waited(10_000, 0) for _ in range(STEPS)] == [False] * (STEPS - 1) + [True]

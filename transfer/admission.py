@@ -1,0 +1,100 @@
+"""How many connections there may be, in all and from one address, and what the surplus hears.
+
+What is over a limit costs a few bytes and no thought: it reads a prepared answer as soon as it has asked for
+anything, and is hung up on soon in any case. When even those who are waiting for that answer are many, newcomers are
+reset.
+"""
+
+import asyncio
+from collections import Counter
+from ipaddress import IPv6Address, ip_address, ip_network
+from typing import Final
+
+SURPLUS_SECONDS: Final = 1.0
+"""How long the surplus may take to ask for something: an answer before the question could get lost in a reset."""
+MAX_SURPLUS: Final = 64
+"""How many may wait for their refusal at the same time."""
+_IPV6_NETWORK_BITS: Final = 64
+"""What one customer of a provider has at least."""
+
+
+class Place:
+    """The right to be connected, until it is given back."""
+
+    def __init__(self, places: "Places", network: str) -> None:
+        self._places: Places | None = places
+        self._network = network
+
+    def leave(self) -> None:
+        """Give it back. Calling it again changes nothing."""
+        places, self._places = self._places, None
+        if places is not None:
+            places.taken -= 1
+            places.remove(self._network)
+
+
+class Places:
+    """The places of one server: at most `total`, and at most `per_address` of them for one address."""
+
+    def __init__(self, total: int, per_address: int) -> None:
+        self.taken = 0
+        self.surplus: set[Surplus] = set()
+        self._total = total
+        self._per_address = per_address
+        self._by_network: Counter[str] = Counter()
+
+    def take(self, address: str) -> Place | None:
+        """A place for a connection from `address`, if there is one left."""
+        network = network_of(address)
+        if self.taken >= self._total or self._by_network[network] >= self._per_address:
+            return None
+        self.taken += 1
+        self._by_network[network] += 1
+        return Place(self, network)
+
+    def remove(self, network: str) -> None:
+        """One of that network has left."""
+        self._by_network[network] -= 1
+        if not self._by_network[network]:
+            del self._by_network[network]
+
+
+def network_of(address: str) -> str:
+    """Whom an address belongs to: itself, or of IPv6 its network of 64 bits. IPv4 inside IPv6 is IPv4."""
+    try:
+        parsed = ip_address(address.partition("%")[0])
+    except ValueError:
+        return address  # a socket without one: there all callers are one
+    if not isinstance(parsed, IPv6Address):
+        return str(parsed)
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return str(ip_network((parsed, _IPV6_NETWORK_BITS), strict=False))
+
+
+class Surplus:
+    """A connection for which there was no place: it is told so when it asks for something."""
+
+    def __init__(
+        self, transport: asyncio.Transport, answer: bytes, places: Places, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self._transport = transport
+        self._answer = answer
+        self._waiting = places.surplus
+        if len(self._waiting) >= MAX_SURPLUS:
+            transport.abort()
+            return
+        self._waiting.add(self)
+        self._timer = loop.call_later(SURPLUS_SECONDS, transport.abort)
+
+    def asked(self) -> None:
+        """Something came, whatever it is."""
+        if not self._transport.is_closing():
+            self._transport.write(self._answer)
+            self._transport.close()
+
+    def gone(self) -> None:
+        """The connection has ended."""
+        if self in self._waiting:
+            self._waiting.remove(self)
+            self._timer.cancel()
