@@ -18,10 +18,11 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDiscon
 from storage.errors import StorageError
 from storage.store import Store
 from transfer.budget import ReceiveBudget
+from transfer.deadlines import Deadline
 from transfer.farewell import abort, farewell
 from transfer.principal import ANONYMOUS
 from transfer.protocol import limits
-from transfer.protocol.errors import BadMessage, Internal, TransferError
+from transfer.protocol.errors import BadMessage, Internal, Timeout, TransferError
 from transfer.protocol.messages import (
     CancelMessage,
     ClientMessage,
@@ -110,7 +111,12 @@ class Session:
             owner=ANONYMOUS,
             max_file_bytes=settings.max_file_bytes or limits.MAX_SIZE,
             freed=self._freed,
+            arrivals=websocket.scope["extensions"]["towline.arrivals"],
+            alone=lambda: len(self._turns) <= 1,
+            min_upload_rate=settings.min_upload_rate,
+            rate_period=settings.rate_period,
         )
+        self._header_timeout = settings.header_timeout
         self._order: asyncio.Queue[Turn] = asyncio.Queue(limits.MAX_UNANSWERED)
         self._turns: list[Turn] = []
         self._current: Turn | None = None
@@ -125,6 +131,8 @@ class Session:
         try:
             async with asyncio.TaskGroup() as group:
                 sender = group.create_task(self._send_replies())
+                self._header_deadline = Deadline(asyncio.get_running_loop(), lambda: self._no_header(group))
+                self._header_deadline.start(self._header_timeout)
                 await self._receive(group)
                 for turn in list(self._turns):
                     await turn.over.wait()
@@ -147,9 +155,19 @@ class Session:
         client = self._websocket.client
         return f"{client.host}:{client.port}" if client is not None else "unknown"
 
+    def _no_header(self, group: asyncio.TaskGroup) -> None:
+        late = Timeout(f"no header within {self._header_timeout:g} s of connecting")
+        group.create_task(self._refuse(late, begins=True))
+
     # --------------------------------------------------------------------------------------------------- reading
 
     async def _receive(self, group: asyncio.TaskGroup) -> None:
+        try:
+            await self._read(group)
+        finally:
+            self._header_deadline.stop()
+
+    async def _read(self, group: asyncio.TaskGroup) -> None:
         async for content in self._frames():
             try:
                 if isinstance(content, bytes):
@@ -216,12 +234,15 @@ class Session:
                     raise BadMessage("eof without an upload: send a header first")
                 current.eof(message)
             case TextHeader():
+                self._header_deadline.stop()
                 turn = await self._next_turn(message.ref)
                 turn.reply(EchoMessage(text=message.text))
                 self._end(turn)
             case ProxyHeader():
+                self._header_deadline.stop()
                 await self._tunnel(message)
             case UploadHeader() | EofMessage():
+                self._header_deadline.stop()
                 await self._begin(message, group)
 
     async def _begin(self, message: UploadHeader | EofMessage, group: asyncio.TaskGroup) -> None:

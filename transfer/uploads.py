@@ -16,11 +16,20 @@ from typing import Final
 from storage.errors import NotFound, WrongDigest
 from storage.store import Published, Store, StoredFile, UploadRequest, Writer
 from transfer.budget import ReceiveBudget
+from transfer.deadlines import Arrivals, Pace
 from transfer.entries import file_entry
 from transfer.inbox import Cancel, Ending, Eof, Failure, Inbox, Left
 from transfer.protocol import limits
 from transfer.protocol.digest import ALGORITHMS, Digest
-from transfer.protocol.errors import BadMessage, DigestMismatch, DigestRequired, SizeMismatch, TooLarge, TransferError
+from transfer.protocol.errors import (
+    BadMessage,
+    DigestMismatch,
+    DigestRequired,
+    SizeMismatch,
+    Timeout,
+    TooLarge,
+    TransferError,
+)
 from transfer.protocol.leaves import MAX_LEAVES, Buffer
 from transfer.protocol.messages import (
     AckMessage,
@@ -54,6 +63,11 @@ class Shared:
     owner: str
     max_file_bytes: int
     freed: Callable[[int], None]
+    arrivals: Arrivals
+    alone: Callable[[], bool]
+    """Whether all but one of the connection's operations were worked off."""
+    min_upload_rate: float
+    rate_period: float
 
 
 class Operation:
@@ -66,9 +80,13 @@ class Operation:
         self._shared = shared
         self._reply = reply
         self._inbox = Inbox(shared.freed)
+        self._pace = Pace(shared.min_upload_rate, shared.rate_period)
+        self._may_compare = False
+        """Whether the client has reason to read all of its source before it sends anything."""
 
     def chunk(self, content: bytes) -> None:
         """A binary frame. Raises TransferError; the caller then calls `fail`."""
+        self._may_compare = False
         kept = 0
         for piece in self.receiver.chunk(len(content)):
             whole = piece.end - piece.start == len(content)
@@ -107,6 +125,19 @@ class Operation:
         """`run` has ended with an error."""
         self.receiver.failed()
         self._inbox.close()
+
+    async def _wait_for_client(self, seconds: float | None) -> None:
+        """Until the inbox has something new, or `seconds` passed. Ends the operation when a client that has bytes to
+        send, and whom nothing of ours keeps from it, is too slow."""
+        if self._may_compare or not self.receiver.lacks_bytes:
+            await self._inbox.wait(seconds)
+            return
+        pace, began = self._pace, time.monotonic()
+        await self._inbox.wait(pace.step if seconds is None else min(seconds, pace.step))
+        waited, received = time.monotonic() - began, self._shared.arrivals.received_bytes
+        if self._shared.alone() and pace.waited(waited, received) and self.receiver.lacks_bytes:
+            rate, period = self._shared.min_upload_rate, self._shared.rate_period
+            self.fail(Timeout(f"less than {rate:g} bytes a second over {period:g} s: resume it later", limit=rate))
 
     @property
     def arriving_bytes(self) -> int:
@@ -171,8 +202,9 @@ class SmallUpload(Operation):
         if (existing := await self._stored_already(self._header)) is not None:
             self._complete(Published(existing), unchanged=True)
             return
+        self._pace.begin(self._shared.arrivals.received_bytes)
         while self._inbox.ending is None:
-            await self._inbox.wait(None)
+            await self._wait_for_client(None)
         ending = self._inbox.ending
         _, pieces = self._inbox.take(limits.SMALL_FILE_BYTES)
         size = sum(len(piece) for piece in pieces)
@@ -297,7 +329,9 @@ class UploadOperation(Operation):
         end = writer.size if span is None else span.end
         self.receiver.ready(offset, size=writer.size, end=end, there=durable)
         window = self._shared.budget.grant(self._shared.connection)
+        self._may_compare = writer.existing is not None and writer.existing.size == writer.size
         self._reply(self._ready(writer, offset, window))
+        self._pace.begin(self._shared.arrivals.received_bytes)
         ending = await self._receive(writer, span, window)
         await self._end(writer, span, ending)
 
@@ -354,7 +388,10 @@ class UploadOperation(Operation):
                 if self._inbox.empty:
                     if self._inbox.ending is not None:
                         return self._inbox.ending
-                    await self._inbox.wait(None if syncing is not None else points.wait(time.monotonic()))
+                    if syncing is not None:
+                        await self._inbox.wait(None)
+                    else:
+                        await self._wait_for_client(points.wait(time.monotonic()))
         finally:
             if syncing is not None:
                 await asyncio.wait([syncing])

@@ -11,9 +11,9 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 import client
-from storage.disk import THREADS
 from storage.local import LocalStore
 from tests.end_to_end.conftest import Json, Peer, Service, chunks, digest, eof, header
+from tests.end_to_end.disks import stuck_disk
 from tests.end_to_end.scene import MIB, Recorder, content
 from tests.links import Link
 from transfer.protocol.errors import Superseded
@@ -271,24 +271,6 @@ async def test_of_two_clients_on_one_upload_the_second_completes(service: Servic
 
 
 # ------------------------------------------------------------------------------------------------ a disk that is stuck
-
-
-@asynccontextmanager
-async def stuck_disk(store: LocalStore) -> AsyncIterator[None]:
-    """All threads that do the store's disk work wait, as they do when the disk does not answer."""
-    all_wait, let_go = threading.Barrier(THREADS + 1), threading.Event()
-
-    def wait() -> None:
-        all_wait.wait()
-        let_go.wait()
-
-    waiting = [asyncio.create_task(store._disk.call(wait)) for _ in range(THREADS)]
-    try:
-        await asyncio.to_thread(all_wait.wait)
-        yield
-    finally:
-        let_go.set()
-        await asyncio.wait(waiting)
 
 
 @asynccontextmanager

@@ -134,6 +134,13 @@ class Receiver:
         self._there = self._there.add(start, end)
         return pieces
 
+    @property
+    def lacks_bytes(self) -> bool:
+        """Whether bytes have to come before this operation can end; of a stream nobody knows."""
+        if self._size is None or self._end is None or self._position >= self._end:
+            return False
+        return self.state is State.RECEIVING or (self.state is State.OPENING and self._early)
+
     def forget(self, span: Range) -> None:
         """These bytes are damaged: when they come again they are written."""
         self._there = self._there.remove(*span)

@@ -252,3 +252,20 @@ def test_an_ack_is_of_the_bytes_from_0_on_or_within_the_range(
     durable: list[tuple[int, int]], span: tuple[int, int] | None, expected: int
 ) -> None:
     assert acknowledged(RangeSet.of(*durable), None if span is None else Range(*span)) == expected
+
+
+def test_it_says_whether_bytes_are_still_to_come() -> None:
+    receiver, told = Receiver(size=10), list[bool]()
+    told.append(receiver.lacks_bytes)
+    receiver.ready(4, size=10, end=10, there=NOTHING)
+    told.append(receiver.lacks_bytes)
+    receiver.chunk(6)
+    told.append(receiver.lacks_bytes)
+    assert told == [False, True, False]  # before `ready` none may come
+
+
+def test_of_what_comes_early_bytes_are_lacking_at_once_and_of_a_stream_or_a_failure_none() -> None:
+    early, stream, failed = Receiver(size=10, early=True), Receiver(), Receiver(size=10, early=True)
+    stream.ready(0, size=None, end=None, there=NOTHING)
+    failed.failed()
+    assert [each.lacks_bytes for each in (early, stream, failed)] == [True, False, False]
