@@ -27,6 +27,8 @@ from transfer.protocol.messages import (
 
 OPEN_SECONDS = 10.0
 PING_SECONDS = 10.0
+PONG_SECONDS = 60.0
+"""A server whose disk or processor is busy for half a minute is not gone; a network that is, the system notices."""
 STALL_SECONDS = 30.0
 """The network has taken nothing for so long: the connection is gone."""
 logger = logging.getLogger("towline.client.wire")
@@ -129,6 +131,7 @@ async def open_wire(server: str, *, max_size: int = limits.MAX_REPLY_BYTES) -> A
             max_size=max_size,
             open_timeout=OPEN_SECONDS,
             ping_interval=PING_SECONDS,
+            ping_timeout=PONG_SECONDS,
             close_timeout=2,
             proxy=None,
             logger=logger,

@@ -123,12 +123,14 @@ class Link:
     """Listens on a free port of 127.0.0.1 while entered, and carries each connection to the target.
 
     `target` may be set anew, for a server that comes back on another port. While `refusing` is true, newcomers are
-    reset at once. `connections` counts those that were ever carried.
+    reset at once. `connections` counts those that were ever carried. One on which nothing passes for `idle_limit`
+    seconds, either way, is cut, as proxies do.
     """
 
     def __init__(self, target_host: str, target_port: int) -> None:
         self.target = (target_host, target_port)
         self.refusing = False
+        self.idle_limit: float | None = None
         self.connections = 0
         self.refused_connections = 0
         self.upstream = Way()
@@ -252,11 +254,16 @@ class Link:
 
     async def _forward_both_ways(self, passages: tuple[Passage, Passage]) -> None:
         try:
-            async with asyncio.TaskGroup() as ways:
+            async with asyncio.timeout(self.idle_limit) as idle, asyncio.TaskGroup() as ways:
                 for passage in passages:
-                    ways.create_task(passage.forward(self._notify))
-        except* OSError:
-            pass  # a side has gone: leaving closes the other
+                    ways.create_task(passage.forward(lambda: self._moved(idle)))
+        except* (OSError, TimeoutError):
+            pass  # a side has gone, or both were silent: leaving closes both
+
+    def _moved(self, idle: asyncio.Timeout) -> None:
+        if self.idle_limit is not None:
+            idle.reschedule(asyncio.get_running_loop().time() + self.idle_limit)
+        self._notify()
 
     def _notify(self) -> None:
         self._changed.set()
