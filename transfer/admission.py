@@ -6,6 +6,7 @@ reset.
 """
 
 import asyncio
+import logging
 from collections import Counter
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Final
@@ -14,8 +15,11 @@ SURPLUS_SECONDS: Final = 1.0
 """How long the surplus may take to ask for something: an answer before the question could get lost in a reset."""
 MAX_SURPLUS: Final = 64
 """How many may wait for their refusal at the same time."""
+SECONDS_BETWEEN_LINES: Final = 60.0
 _IPV6_NETWORK_BITS: Final = 64
 """What one customer of a provider has at least."""
+
+logger = logging.getLogger("towline.admission")
 
 
 class Place:
@@ -42,6 +46,8 @@ class Places:
         self._total = total
         self._per_address = per_address
         self._by_network: Counter[str] = Counter()
+        self._turned_away = 0
+        self._silent_until = float("-inf")
 
     def take(self, address: str) -> Place | None:
         """A place for a connection from `address`, if there is one left."""
@@ -51,6 +57,18 @@ class Places:
         self.taken += 1
         self._by_network[network] += 1
         return Place(self, network)
+
+    def turned_away(self, address: str, now: float) -> None:
+        """Log that there was no place, but not each time: who is turned away may be back at once."""
+        self._turned_away += 1
+        if now >= self._silent_until:
+            self._silent_until = now + SECONDS_BETWEEN_LINES
+            logger.warning(
+                "refused too_many: %s: %d connections are open, %d were turned away so far",
+                address,
+                self.taken,
+                self._turned_away,
+            )
 
     def remove(self, network: str) -> None:
         """One of that network has left."""

@@ -193,9 +193,11 @@ class HttpProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._place = self._settings.places.take(self.client[0] if self.client else "")
+        address = self.client[0] if self.client else ""
+        self._place = self._settings.places.take(address)
         self._farewell = Farewell(transport, self.loop, HTTP_PATIENCE)
         if self._place is None:
+            self._settings.places.turned_away(address, self.loop.time())
             self._surplus = Surplus(transport, self._settings.answers.too_many, self._settings.places, self.loop)
         else:
             self._deadline.start(self._limits.handshake_timeout)

@@ -45,3 +45,14 @@ def test_a_place_is_given_back_once() -> None:
 )
 def test_whom_an_address_belongs_to(address: str, network: str) -> None:
     assert network_of(address) == network
+
+
+def test_of_many_who_are_turned_away_the_log_tells_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    places = Places(total=1, per_address=1)
+    places.take("192.0.2.1")
+    for second in (0, 1, 59, 61, 62):
+        places.turned_away("192.0.2.2", float(second))
+    assert caplog.messages == [
+        "refused too_many: 192.0.2.2: 1 connections are open, 1 were turned away so far",
+        "refused too_many: 192.0.2.2: 1 connections are open, 4 were turned away so far",
+    ]
