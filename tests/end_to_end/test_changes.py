@@ -9,6 +9,7 @@ import pytest
 import client
 from client.progress import Ack, Event, Resending
 from tests.end_to_end.scene import MIB, Recorder, content, names, sha256, stored
+from tests.links import Link
 from tests.server import running
 from transfer.protocol.errors import Exists
 from transfer.settings import Settings
@@ -20,11 +21,13 @@ LEAF = MIB
 async def begun(url: str, path: Path, offset: int) -> None:
     """Upload until `offset` is durable, then stop like a cable that is pulled."""
     heard = Recorder()
-    uploading = asyncio.create_task(client.upload(url, path, on_event=heard))
-    await heard.acked(offset)
-    uploading.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await uploading
+    async with Link("127.0.0.1", int(url.rpartition(":")[2])) as link:
+        link.hold_after(upstream=offset + 8 * MIB)  # else it may complete before it is stopped
+        uploading = asyncio.create_task(client.upload(link.url, path, on_event=heard))
+        await heard.acked(offset)
+        uploading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await uploading
 
 
 async def test_only_the_leaves_that_differ_are_sent_again(tmp_path: Path) -> None:
