@@ -10,11 +10,12 @@ Both take a free port, and have started when they are entered.
 """
 
 import asyncio
+import json
 import os
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -75,6 +76,11 @@ async def serving_apart(
         finally:
             leaving.set()
             await task
+
+
+def alarms(log_lines: Iterable[str]) -> list[str]:
+    """What of a log an operator would look into at once: errors, and what is no event at all."""
+    return [line for line in log_lines if not line.startswith("{") or json.loads(line)["level"] == "error"]
 
 
 class ServerProcess:

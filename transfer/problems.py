@@ -3,7 +3,6 @@
 The one place where an exception becomes an HTTP answer. Only a bug is logged with a traceback.
 """
 
-import logging
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Final
@@ -16,11 +15,12 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
 from storage.errors import StorageError
+from transfer import logs
 from transfer.protocol.errors import BadMessage, Internal, NotFound, TooLarge, TransferError
 from transfer.refusals import refusal
 
 MEDIA_TYPE: Final = "application/problem+json"
-logger = logging.getLogger("towline.http")
+logger = logs.logger("towline.http")
 
 _SHOWN_CHARACTERS: Final = 80
 
@@ -119,7 +119,8 @@ async def _http_exception(connection: HTTPConnection, error: Exception) -> Respo
 async def _bug(request: HTTPConnection, error: Exception) -> Response:
     """Answers, and says which request it was; uvicorn writes the traceback below that line."""
     assert isinstance(request, Request)
-    logger.error("internal: %s %s: %s", request.method, shown(request.scope["path"]), type(error).__name__)
+    route: object = getattr(request.scope.get("route"), "path", None)  # its pattern: the path itself may have an id
+    logger.error("internal", method=request.method, route=route, error=type(error).__name__)
     return answer(Internal("something went wrong in the server; its log says what"))
 
 

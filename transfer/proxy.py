@@ -4,7 +4,7 @@ It is nobody's way into the inner network: only the operator's upstreams are rea
 goes along but its subprotocols and messages, and a refusal never says what was found at the other end.
 """
 
-import logging
+import re
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -13,19 +13,21 @@ from typing import Final
 from starlette.websockets import WebSocket, WebSocketDisconnect
 from websockets.asyncio.client import ClientConnection
 
+from transfer import logs
 from transfer.dialing import NotAllowed, NotReached, Resolve, dial, resolve
 from transfer.principal import ANONYMOUS
 from transfer.problems import shown
 from transfer.protocol.errors import ProxyDenied, ProxyFailed, TooMany
 from transfer.protocol.messages import ProxyHeader, ProxyReadyMessage
 from transfer.settings import ProxySettings
-from transfer.tunnel import Ending, Tunnel
+from transfer.tunnel import Tunnel
 from transfer.upstreams import OWN_ECHO, Route, WebSocketUrl, route_to_name, route_to_url
 
 HOPS_HEADER: Final = "towline-hops"
 MAX_HOPS: Final = 4
 """How many Towline servers one tunnel may pass; a loop has more."""
-logger = logging.getLogger("towline.proxy")
+LOGGER: Final = "towline.proxy"
+logger = logs.logger(LOGGER)
 
 
 class Proxy:
@@ -42,9 +44,10 @@ class Proxy:
         try:
             async with self._opened(route, upstream, websocket, websocket.scope["subprotocols"]) as connection:
                 await websocket.accept(subprotocol=connection.subprotocol)
-                await self.carry(websocket, connection)
+                with logs.SessionLog(LOGGER, websocket, ANONYMOUS) as log:
+                    await self.carry(websocket, connection, log)
         except WebSocketDisconnect:
-            logger.info("a client left before its tunnel to %s was open", shown(upstream))
+            logger.info("left before the tunnel was open", upstream=_without_secrets(upstream))
 
     @asynccontextmanager
     async def opened(self, header: ProxyHeader, websocket: WebSocket) -> AsyncIterator[ClientConnection]:
@@ -56,19 +59,14 @@ class Proxy:
         async with self._opened(route, asked, websocket, header.subprotocols) as connection:
             yield connection
 
-    async def carry(self, websocket: WebSocket, connection: ClientConnection) -> Ending:
-        """Be a tunnel until it ends."""
+    async def carry(self, websocket: WebSocket, connection: ClientConnection, log: logs.SessionLog) -> None:
+        """Be a tunnel until it ends; `log` is told what went through it, both ways, and who ended it."""
         settings = self._settings
         tunnel = Tunnel(websocket, connection, idle_timeout=settings.idle_timeout, max_bytes=settings.max_bytes)
+        log.mode("proxy")
         ending = await tunnel.carry()
-        logger.info(
-            "tunnel ended by the %s: %d, %d bytes up, %d down",
-            ending.by,
-            ending.code,
-            tunnel.upward_bytes,
-            tunnel.downward_bytes,
-        )
-        return ending
+        log.bytes += tunnel.upward_bytes + tunnel.downward_bytes
+        log.ended(f"closed {ending.code}" if ending.by == "client" else f"closed {ending.code} by the {ending.by}")
 
     @asynccontextmanager
     async def _opened(
@@ -76,7 +74,7 @@ class Proxy:
     ) -> AsyncIterator[ClientConnection]:
         hops = _hops(websocket)
         if route is None or hops >= MAX_HOPS:
-            logger.info("proxy_denied: %s after %d hops", shown(asked), hops)
+            logger.info("proxy_denied", asked=_without_secrets(asked), hops=hops)
             raise _denied(asked)
         with self._one_of_few(ANONYMOUS):
             connection = await self._dial(route, _own_echo(websocket), hops, subprotocols)
@@ -97,10 +95,10 @@ class Proxy:
                 seconds=self._settings.open_timeout,
             )
         except NotAllowed as cause:
-            logger.warning("proxy_denied: %s: %s", shown(route.asked), shown(str(cause)))
+            logger.warning("proxy_denied", asked=_without_secrets(route.asked), cause=_without_secrets(str(cause)))
             raise _denied(route.asked) from cause
         except NotReached as cause:
-            logger.warning("proxy_failed: %s: %s", shown(route.asked), shown(str(cause)))
+            logger.warning("proxy_failed", asked=_without_secrets(route.asked), cause=_without_secrets(str(cause)))
             sentence = f"the upstream {shown(route.asked)} cannot be reached, or is no WebSocket: try again later"
             raise ProxyFailed(sentence) from cause
 
@@ -125,6 +123,11 @@ def ready(header: ProxyHeader, connection: ClientConnection) -> ProxyReadyMessag
 
 def _denied(asked: str) -> ProxyDenied:
     return ProxyDenied(f"this server does not forward to {shown(asked)}: ask its operator which upstreams it has")
+
+
+def _without_secrets(text: str) -> str:
+    """A text with URLs as it may stand in the log: without their queries, and without anybody's name and password."""
+    return re.sub(r"//[^/?#\s]*@", "//", re.sub(r"[?#]\S*", "", text))
 
 
 def _hops(websocket: WebSocket) -> int:

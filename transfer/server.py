@@ -5,7 +5,6 @@ Refusals are one sentence on stderr and an exit code: 2 for what the operator wr
 
 import asyncio
 import ctypes
-import logging
 import signal
 import socket
 import sys
@@ -19,6 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.loops.auto import auto_loop_factory
 
 from storage.errors import StoreRefused
+from transfer import logs
 from transfer.app import create_app
 from transfer.descriptors import connections_that_fit, raise_descriptor_limit
 from transfer.engine import ConnectionLimits, EngineConfig
@@ -32,7 +32,7 @@ PING_SECONDS: Final = 20.0
 """Links cut what is idle; 60 s is common."""
 _M_TRIM_THRESHOLD: Final = -1
 _M_MMAP_THRESHOLD: Final = -3
-logger = logging.getLogger("towline.server")
+logger = logs.logger("towline.server")
 
 
 def serve(settings: Settings) -> int:
@@ -49,7 +49,7 @@ def serve(settings: Settings) -> int:
         return _refuse(1, f"cannot listen on {settings.host} port {settings.port}: {(failed.strerror or '').lower()}")
     with listener:
         keep_freed_memory()
-        configure_logging()
+        logs.configure(settings.log_format, settings.log_level)
         raise_descriptor_limit()
         try:
             with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
@@ -166,7 +166,7 @@ class Server(uvicorn.Server):
         if await self._ended_within(self._drain_timeout):
             return
         state = self.server_state
-        logger.warning("%d connections did not end in %.1f s: cut off", len(state.connections), self._drain_timeout)
+        logger.warning("cut off", connections=len(state.connections), drain_timeout=self._drain_timeout)
         for connection in list(state.connections):
             connection.transport.abort()
         if not await self._ended_within(AFTER_ABORT_SECONDS):
@@ -221,14 +221,6 @@ def url_of(listener: socket.socket) -> str:
     """Where a client on this machine finds it."""
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def configure_logging() -> None:
-    """One line an event, to stderr."""
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-    logging.getLogger("towline").setLevel(logging.INFO)
 
 
 def keep_freed_memory() -> None:

@@ -6,23 +6,22 @@ overlap wait for those before them; small files and echoes do not.
 """
 
 import asyncio
-import json
-import logging
-import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from typing import Final
 
 from starlette.responses import Response
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDisconnected
 
 from storage.errors import StorageError
 from storage.store import Store
+from transfer import logs
 from transfer.budget import ReceiveBudget
 from transfer.deadlines import Deadline
 from transfer.farewell import abort, farewell
 from transfer.principal import ANONYMOUS
 from transfer.protocol import limits
-from transfer.protocol.errors import BadMessage, Internal, Timeout, TransferError
+from transfer.protocol.errors import BadMessage, Internal, ProxyDenied, ProxyFailed, Timeout, TransferError
 from transfer.protocol.messages import (
     CancelMessage,
     ClientMessage,
@@ -43,7 +42,7 @@ from transfer.settings import Settings
 from transfer.uploads import Operation, Shared, SmallUpload, UploadOperation, is_small
 
 Reply = ServerMessage | ProxyReadyMessage
-logger = logging.getLogger("towline.session")
+LOGGER: Final = "towline.session"
 
 
 @dataclass(slots=True)
@@ -87,7 +86,7 @@ class Sessions:
         offered = websocket.scope["subprotocols"]
         if offered and limits.PROTOCOL not in offered:
             text = f"this server speaks {limits.PROTOCOL}, not {', '.join(offered)}\n"
-            logger.info("refused subprotocol: %s", _printable(text.rstrip()))
+            logs.SessionLog(LOGGER, websocket, ANONYMOUS).refused("subprotocol", text.rstrip())
             await websocket.send_denial_response(Response(text, 400, media_type="text/plain"))
             return
         await websocket.accept(subprotocol=limits.PROTOCOL if offered else None)
@@ -120,40 +119,27 @@ class Session:
         self._order: asyncio.Queue[Turn] = asyncio.Queue(limits.MAX_UNANSWERED)
         self._turns: list[Turn] = []
         self._current: Turn | None = None
-        self._received_bytes = 0
-        self._outcome: str | None = None
-        """How it ended, once it has."""
+        self._was_tunnel = False
+        self._log = logs.SessionLog(LOGGER, websocket, self._shared.owner)
 
     async def run(self) -> None:
         """Serve until the connection ends. Never raises for what a client does."""
-        began = time.monotonic()
-        logger.info("session opened: %s", self._peer())
-        try:
-            async with asyncio.TaskGroup() as group:
-                sender = group.create_task(self._send_replies())
-                self._header_deadline = Deadline(asyncio.get_running_loop(), lambda: self._no_header(group))
-                self._header_deadline.start(self._header_timeout)
-                await self._receive(group)
-                for turn in list(self._turns):
-                    await turn.over.wait()
-                sender.cancel()
-        except Exception:
-            logger.exception("a bug ended a session")
-            self._outcome = "internal error"
-            await farewell(self._websocket, Internal.close_code, "internal error")
-        finally:
-            self._shared.budget.leave(self)
-            logger.info(
-                "session ended: %s, %d bytes in %.1f s, %s",
-                self._peer(),
-                self._received_bytes,
-                time.monotonic() - began,
-                self._outcome,
-            )
-
-    def _peer(self) -> str:
-        client = self._websocket.client
-        return f"{client.host}:{client.port}" if client is not None else "unknown"
+        with self._log:
+            try:
+                async with asyncio.TaskGroup() as group:
+                    sender = group.create_task(self._send_replies())
+                    self._header_deadline = Deadline(asyncio.get_running_loop(), lambda: self._no_header(group))
+                    self._header_deadline.start(self._header_timeout)
+                    await self._receive(group)
+                    for turn in list(self._turns):
+                        await turn.over.wait()
+                    sender.cancel()
+            except Exception:
+                self._log.logger.exception("a bug ended a session")
+                self._log.ended(Internal.code)
+                await farewell(self._websocket, Internal.close_code, "internal error")
+            finally:
+                self._shared.budget.leave(self)
 
     def _no_header(self, group: asyncio.TaskGroup) -> None:
         late = Timeout(f"no header within {self._header_timeout:g} s of connecting")
@@ -182,24 +168,24 @@ class Session:
                 turn.operation.gone()
 
     async def _frames(self) -> AsyncIterator[str | bytes]:
-        while self._outcome is None:
+        while not self._was_tunnel:
             message = await self._websocket.receive()
             if message["type"] == "websocket.disconnect":
-                self._outcome = f"close code {message.get('code', 1005)}"
+                self._log.ended(f"closed {message.get('code', 1005)}")
                 return
             content: str | bytes | None = message.get("bytes")
             content = message["text"] if content is None else content
             assert content is not None
             if len(content) > limits.MAX_MESSAGE_BYTES:
                 reason = f"a message of more than {limits.MAX_MESSAGE_BYTES} bytes"
-                self._outcome = reason
-                logger.info("refused too_big: %s: %s", self._peer(), reason)
+                self._log.refused("too_big", reason)
+                self._log.ended("too_big")
                 await farewell(self._websocket, limits.CLOSE_TOO_BIG, reason)
                 return
             yield content
 
     def _take_chunk(self, content: bytes) -> None:
-        self._received_bytes += len(content)
+        self._log.bytes += len(content)
         turn = self._current
         if turn is None or turn.operation is None:
             raise BadMessage("a binary frame before a header: send a header first")
@@ -235,6 +221,8 @@ class Session:
                 current.eof(message)
             case TextHeader():
                 self._header_deadline.stop()
+                self._log.mode("text")
+                self._log.bytes += len(message.text.encode())
                 turn = await self._next_turn(message.ref)
                 turn.reply(EchoMessage(text=message.text))
                 self._end(turn)
@@ -246,6 +234,7 @@ class Session:
                 await self._begin(message, group)
 
     async def _begin(self, message: UploadHeader | EofMessage, group: asyncio.TaskGroup) -> None:
+        self._log.mode("upload")
         before = list(self._turns)
         turn = await self._next_turn(message.ref)
         operation: SmallUpload | UploadOperation
@@ -267,8 +256,8 @@ class Session:
                 turn.reply(ready(header, connection))
                 self._end(turn)
                 await self._order.join()
-                ending = await self._proxy.carry(self._websocket, connection)
-                self._outcome = f"tunnel, close code {ending.code} of the {ending.by}"
+                self._was_tunnel = True
+                await self._proxy.carry(self._websocket, connection, self._log)
         except TransferError as error:
             turn.operation = refused = Refused(self._shared)
             self._fail(turn, refused, error)
@@ -324,7 +313,7 @@ class Session:
         except StorageError as error:
             self._fail(turn, operation, refusal(error))
         except Exception:
-            logger.exception("a bug ended an operation")
+            self._log.logger.exception("a bug ended an operation")
             self._fail(turn, operation, Internal("something went wrong in the server; its log says what"))
         finally:
             self._end(turn)
@@ -332,7 +321,8 @@ class Session:
                 self._shared.budget.leave(self)
 
     def _fail(self, turn: Turn, operation: Operation, error: TransferError) -> None:
-        logger.info("refused %s: %s: %s", error.code, self._peer(), _printable(error.message))
+        quotes_the_client = isinstance(error, BadMessage | ProxyDenied | ProxyFailed)
+        self._log.refused(error.code, logs.without_quotes(error.message) if quotes_the_client else error.message)
         turn.reply(ErrorMessage.of(error))
         operation.close()
 
@@ -359,16 +349,13 @@ class Session:
         except (TimeoutError, WebSocketDisconnect):
             abort(self._websocket)
             return False
-        if close is None:
+        if close is None or not isinstance(message, ErrorMessage):
             return True
-        await farewell(self._websocket, close, message.error.code if isinstance(message, ErrorMessage) else "")
+        self._log.ended(message.error.code)
+        await farewell(self._websocket, close, message.error.code)
         return False
 
 
 def _is_of(operation: Operation | None, upload_id: str) -> bool:
     """Whether `eof` with this id ends the open operation, and is not one of its own: after a range it is."""
     return isinstance(operation, UploadOperation) and operation.is_whole(upload_id) and operation.open
-
-
-def _printable(text: str) -> str:
-    return json.dumps(text, ensure_ascii=True)[1:-1]

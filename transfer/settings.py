@@ -8,7 +8,7 @@ import tomllib
 from difflib import get_close_matches
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Final, TypedDict, Unpack
+from typing import Annotated, Final, Literal, TypedDict, Unpack
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
@@ -117,6 +117,13 @@ class Settings(BaseSettings):
         default=limits.TAKE_OVER_SECONDS,
         gt=0,
         description="how long a newcomer waits for the last write of the connection that it replaces",
+    )
+    log_format: Literal["auto", "human", "json"] = Field(
+        default="auto",
+        description="how the log is written: human lines or json objects; auto is human where stderr is a terminal",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="how important an event must be to stand in the log"
     )
     drain_timeout: float = Field(
         default=DRAIN_SECONDS, ge=0, description="how long requests may go on after the server was asked to stop"

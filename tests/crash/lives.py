@@ -13,6 +13,7 @@ from tests.crash.forkserver import ForkedServer
 from tests.crash.history import History, Upload, Verdict
 from tests.crash.plan import Plan
 from tests.crash.workload import Workload
+from tests.server import alarms
 from transfer.settings import Settings
 
 MOST_TOLD: Final = 50
@@ -95,8 +96,7 @@ class Lives:
 
     def _alarms(self) -> list[str]:
         """A crash is no reason for the server to log an error, before or after."""
-        lines = self._server.log.read_text().splitlines()
-        return [line for line in lines if " ERROR " in line or "Traceback" in line]
+        return alarms(self._server.log.read_text().splitlines())
 
     def _count_clients(self, completed: int, resumed: int) -> None:
         underway = self._history.underway

@@ -157,9 +157,13 @@ class Log(logging.Handler):
 
     @property
     def refusals(self) -> list[str]:
-        """The code of each line that tells of a refusal."""
-        told = [record.getMessage() for record in self.records]
-        return [line.removeprefix("refused ").partition(":")[0] for line in told if line.startswith("refused ")]
+        """The code of each event that tells of a refusal."""
+        return [event["code"] for event in self.events if event["event"] == "refused"]
+
+    @property
+    def events(self) -> list[Json]:
+        """What was logged with fields."""
+        return [dict(record.msg) for record in self.records if isinstance(record.msg, dict)]
 
     @property
     def alarms(self) -> list[str]:

@@ -484,7 +484,7 @@ async def test_a_bug_is_answered_without_its_cause_and_logged_with_it(
         assert problem(answer, 500, "internal")["retryable"] is True
     assert "secret" not in answer.text
     ours = [record.getMessage() for record in caplog.records if record.name == "towline.http"]
-    assert ours == ["internal: GET '/bug': LookupError"]
+    assert ours == ["internal method=GET route=/bug error=LookupError"]
     assert "LookupError: secret" in caplog.text
 
 
