@@ -10,6 +10,8 @@
   body, for an upgrade with its answer, and for a message that comes in pieces. An application sees nothing of them.
 - A close inside a fragmented message is a close like any other: RFC 6455 lets control frames stand there.
 - `scope["extensions"]["towline.transport"]` is the transport of a WebSocket, for an application that has to abort it.
+- `scope["extensions"]["towline.drain"]` takes a function: it is called, once, when the server stops, instead of closing
+  the WebSocket at once; the application then closes it with 1012 when nothing is on the way any more.
 
 Written against uvicorn 0.54 and websockets 17.4: it leans on names inside them, and its tests say what must hold.
 """
@@ -19,6 +21,7 @@ import fcntl
 import socket
 import struct
 import termios
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, cast
@@ -42,6 +45,7 @@ from transfer.protocol.errors import Timeout, TooLarge, TooMany
 
 TRANSPORT: Final = "towline.transport"
 ARRIVALS: Final = "towline.arrivals"
+DRAIN: Final = "towline.drain"
 WEBSOCKET_PATIENCE: Final = 1.0
 HTTP_PATIENCE: Final = 60.0
 """Browsers pause downloads, and the last piece of one may be in our buffer."""
@@ -353,6 +357,8 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self._taken_at = 0.0
         self._unacknowledged = 0
         self._pong_due = 0.0
+        self._drain: Callable[[], None] | None = None
+        self._draining = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -395,6 +401,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         extensions = cast(dict[str, object], self.scope["extensions"])
         extensions[TRANSPORT] = self.transport
         extensions[ARRIVALS] = self
+        extensions[DRAIN] = self._closes_itself
         await super().run_asgi()
         self._farewell.begin()
 
@@ -470,8 +477,20 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
     # ------------------------------------------------------------------------------------------- endings, keepalive
 
+    def _closes_itself(self, drain: Callable[[], None]) -> None:
+        self._drain = drain
+
     def shutdown(self) -> None:
-        """The server stops: close with 1012, and hear the peer out, so that it reads the close and not a reset."""
+        """The server stops. Calling it again changes nothing, but for those who have come since."""
+        if self._drain is None or self.close_sent or self.transport.is_closing():
+            self.close_for_restart()
+        elif not self._draining:
+            self._draining = True
+            self._drain()
+            self._farewell.begin()
+
+    def close_for_restart(self) -> None:
+        """Close with 1012, and hear the peer out, so that it reads the close and not a reset."""
         self.stop_keepalive()
         if not self.handshake_complete:
             super().shutdown()

@@ -21,11 +21,12 @@ from storage.errors import StoreRefused
 from transfer import logs
 from transfer.app import create_app
 from transfer.descriptors import connections_that_fit, raise_descriptor_limit
-from transfer.engine import ConnectionLimits, EngineConfig
-from transfer.protocol.limits import MAX_ECHO_BYTES, MIB
+from transfer.engine import ConnectionLimits, EngineConfig, WebSocketProtocol
+from transfer.protocol.limits import FAREWELL_SECONDS, MAX_ECHO_BYTES, MIB
 from transfer.settings import Settings
 
 BACKLOG: Final = 2048
+STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
 STEP_SECONDS: Final = 0.02
 AFTER_ABORT_SECONDS: Final = 2.0
 PING_SECONDS: Final = 20.0
@@ -63,13 +64,24 @@ async def _serve_until_told(settings: Settings, listener: socket.socket) -> None
     """Serve, from the store's recovery to its closing. Raises StoreRefused."""
     told = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in STOPPING:
         loop.add_signal_handler(number, told.set)
     allowed = limits_of(settings)
     async with serving(create_app(settings), listener, drain_timeout=settings.drain_timeout, connection_limits=allowed):
         print(f"listening on {url_of(listener)}", flush=True)
         await told.wait()
-        logger.info("stopping")
+        began = loop.time()
+        for number in STOPPING:
+            _end_at_once_on(number)
+        logger.info("stopping", drain_timeout=settings.drain_timeout)
+    logger.info("stopped", seconds=round(loop.time() - began, 3))
+
+
+def _end_at_once_on(number: signal.Signals) -> None:
+    """Whoever says it a second time means it, even where a disk holds us up. What was acknowledged is safe, as after
+    any crash; the exit code is the signal's."""
+    asyncio.get_running_loop().remove_signal_handler(number)
+    signal.signal(number, signal.SIG_DFL)
 
 
 def limits_of(settings: Settings) -> ConnectionLimits:
@@ -158,7 +170,8 @@ class Server(uvicorn.Server):
                 pass
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """WebSockets are closed with 1012, requests may finish; what takes longer than `drain_timeout` is cut off."""
+        """Sessions end what is under way, other WebSockets are closed with 1012, requests may finish; what takes longer
+        than `drain_timeout` is cut off."""
         for listener in self.servers:
             listener.close()
         for listening in sockets or []:
@@ -167,12 +180,21 @@ class Server(uvicorn.Server):
             return
         state = self.server_state
         logger.warning("cut off", connections=len(state.connections), drain_timeout=self._drain_timeout)
+        if await self._closed_for_restart():
+            return
         for connection in list(state.connections):
             connection.transport.abort()
         if not await self._ended_within(AFTER_ABORT_SECONDS):
             for task in list(state.tasks):
                 task.cancel()
             await self._ended_within(AFTER_ABORT_SECONDS)
+
+    async def _closed_for_restart(self) -> bool:
+        """Close the WebSockets that are left, whatever they are at. Returns whether that was the end."""
+        for connection in list(self.server_state.connections):
+            if isinstance(connection, WebSocketProtocol):
+                connection.close_for_restart()
+        return await self._ended_within(FAREWELL_SECONDS)
 
     async def _ended_within(self, seconds: float) -> bool:
         """Ask all connections to end, newcomers too. Returns whether they have."""

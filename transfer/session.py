@@ -3,6 +3,8 @@
 A session has one reader, which never stops receiving while the client keeps within its window (uvicorn reads pongs
 only while somebody receives), one sender, and a task for each operation that is under way. Operations that must not
 overlap wait for those before them; small files and echoes do not.
+
+When the server stops, a session ends by itself: see `Session._drain_when_told`.
 """
 
 import asyncio
@@ -18,10 +20,19 @@ from storage.store import Store
 from transfer import logs
 from transfer.budget import ReceiveBudget
 from transfer.deadlines import Deadline
+from transfer.engine import DRAIN
 from transfer.farewell import abort, farewell
 from transfer.principal import ANONYMOUS
 from transfer.protocol import limits
-from transfer.protocol.errors import BadMessage, Internal, ProxyDenied, ProxyFailed, Timeout, TransferError
+from transfer.protocol.errors import (
+    BadMessage,
+    Internal,
+    ProxyDenied,
+    ProxyFailed,
+    ShuttingDown,
+    Timeout,
+    TransferError,
+)
 from transfer.protocol.messages import (
     CancelMessage,
     ClientMessage,
@@ -120,20 +131,25 @@ class Session:
         self._turns: list[Turn] = []
         self._current: Turn | None = None
         self._was_tunnel = False
+        self._told = asyncio.Event()
+        self._draining = False
         self._log = logs.SessionLog(LOGGER, websocket, self._shared.owner)
 
     async def run(self) -> None:
         """Serve until the connection ends. Never raises for what a client does."""
+        if (drain := self._websocket.scope.get("extensions", {}).get(DRAIN)) is not None:
+            drain(self._told.set)
         with self._log:
             try:
                 async with asyncio.TaskGroup() as group:
-                    sender = group.create_task(self._send_replies())
+                    others = [group.create_task(self._send_replies()), group.create_task(self._drain_when_told())]
                     self._header_deadline = Deadline(asyncio.get_running_loop(), lambda: self._no_header(group))
                     self._header_deadline.start(self._header_timeout)
                     await self._receive(group)
                     for turn in list(self._turns):
                         await turn.over.wait()
-                    sender.cancel()
+                    for task in others:
+                        task.cancel()
             except Exception:
                 self._log.logger.exception("a bug ended a session")
                 self._log.ended(Internal.code)
@@ -219,6 +235,8 @@ class Session:
                 if current is None:
                     raise BadMessage("eof without an upload: send a header first")
                 current.eof(message)
+            case TextHeader() | ProxyHeader() | UploadHeader() | EofMessage() if self._draining:
+                await self._refuse(_shutting_down(message.ref), begins=True)
             case TextHeader():
                 self._header_deadline.stop()
                 self._log.mode("text")
@@ -243,6 +261,8 @@ class Session:
         else:
             operation = UploadOperation(self._shared, message, turn.reply)
         turn.operation = operation
+        if self._draining and operation.open:  # the server was stopped while this waited for its place
+            operation.fail(_shutting_down())
         group.create_task(self._run(turn, operation, before))
 
     async def _tunnel(self, header: ProxyHeader) -> None:
@@ -252,6 +272,8 @@ class Session:
         for earlier in before:
             await earlier.over.wait()
         try:
+            if self._draining:
+                raise _shutting_down()
             async with self._proxy.opened(header, self._websocket) as connection:
                 turn.reply(ready(header, connection))
                 self._end(turn)
@@ -341,6 +363,8 @@ class Session:
         """Returns whether the connection can take more. A farewell to a dead peer has half a second: its full socket
         buffer would hold us for ever."""
         close = message.error.close_code if isinstance(message, ErrorMessage) else None
+        if self._draining and close == ShuttingDown.close_code:
+            close = None  # others are still to be answered
         try:
             async with asyncio.timeout(None if close is None else limits.FAREWELL_SECONDS):
                 await self._websocket.send_text(message.to_json())
@@ -354,6 +378,24 @@ class Session:
         self._log.ended(message.error.code)
         await farewell(self._websocket, close, message.error.code)
         return False
+
+    async def _drain_when_told(self) -> None:
+        """Wait until the server stops, and then for what is under way: what arrived of an open upload becomes durable
+        and is acknowledged, files that arrived whole are published, new headers are refused. Then close."""
+        await self._told.wait()
+        self._draining = True
+        for turn in self._turns:
+            if turn.operation is not None and turn.operation.open:
+                turn.operation.fail(_shutting_down())
+        await self._order.join()
+        self._log.ended(ShuttingDown.code)
+        await farewell(self._websocket, limits.CLOSE_SHUTTING_DOWN, ShuttingDown.code)
+
+
+def _shutting_down(ref: int | None = None) -> ShuttingDown:
+    error = ShuttingDown("the server is stopping: what was acknowledged is safe, resume when it is back")
+    error.ref = ref
+    return error
 
 
 def _is_of(operation: Operation | None, upload_id: str) -> bool:

@@ -126,7 +126,9 @@ class Settings(BaseSettings):
         default="info", description="how important an event must be to stand in the log"
     )
     drain_timeout: float = Field(
-        default=DRAIN_SECONDS, ge=0, description="how long requests may go on after the server was asked to stop"
+        default=DRAIN_SECONDS,
+        ge=0,
+        description="how long what is under way may go on after the server was asked to stop",
     )
 
     handshake_timeout: float = Field(

@@ -18,7 +18,7 @@ import pytest
 from tests.crash.plan import Plan
 from tests.crash.watch import Watch
 from tests.end_to_end.conftest import PATIENCE, Json, Log, Peer, Service, chunks, digest, eof, header
-from tests.server import running
+from tests.server import serving_apart
 from transfer.app import create_app
 from transfer.settings import Settings
 
@@ -54,8 +54,8 @@ async def watched_service(data: Path, take_over_seconds: float) -> AsyncIterator
     settings = Settings(data=data, min_free_bytes=0, take_over_seconds=take_over_seconds)
     app, log = create_app(settings), Log()
     with Watch(data) as watch:
-        async with running(settings, app) as url:
-            service = Service(url, data, log, app.state.store)
+        async with serving_apart(app, settings) as (url, server):
+            service = Service(url, data, log, app.state.store, server)
             yield service, watch
         assert service.strays() == []
 

@@ -18,8 +18,9 @@ from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
 from storage.local import LocalStore
-from tests.server import http_client, running
+from tests.server import http_client, serving_apart
 from transfer.app import create_app
+from transfer.server import Server
 from transfer.settings import Settings
 
 PATIENCE = 60.0
@@ -178,11 +179,12 @@ class Log(logging.Handler):
 class Service:
     """A running server and what it leaves behind."""
 
-    def __init__(self, url: str, data: Path, log: Log, store: LocalStore) -> None:
+    def __init__(self, url: str, data: Path, log: Log, store: LocalStore, server: Server) -> None:
         self.url = url
         self.data = data
         self.log = log
         self.store = store
+        self.server = server
 
     @property
     def port(self) -> int:
@@ -267,8 +269,8 @@ async def serving(folder: Path, overrides: Json) -> AsyncIterator[Service]:
         defaults = {"data": folder / "data", "min_free_bytes": 0, "take_over_seconds": PATIENCE}
         settings = Settings.model_validate(defaults | overrides)
         app = create_app(settings)
-        async with running(settings, app) as url:
-            service = Service(url, settings.data, log, app.state.store)
+        async with serving_apart(app, settings) as (url, server):
+            service = Service(url, settings.data, log, app.state.store, server)
             yield service
         assert log.tracebacks == []
         assert service.strays() == []

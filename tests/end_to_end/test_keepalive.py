@@ -18,8 +18,8 @@ from client import wire
 from client.progress import Waiting
 from storage.local import LocalStore
 from tests.end_to_end.conftest import PATIENCE, Service, chunks, eof
-from tests.end_to_end.disks import stuck_disk
 from tests.end_to_end.scene import MIB, Recorder, content, sha256, stored
+from tests.end_to_end.waiting import stuck_disk
 from tests.links import Link
 from tests.server import serving_apart
 from transfer.app import create_app

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from tests.end_to_end.conftest import Peer, Service, eof, header, small
-from tests.end_to_end.disks import stuck_disk
 from tests.end_to_end.scene import MIB, content
+from tests.end_to_end.waiting import stuck_disk
 
 RATE: dict[str, Any] = {"min_upload_rate": 1_000, "rate_period": 0.4, "header_timeout": 1.0}
 CONTENT = content(2 * MIB)

@@ -1,9 +1,8 @@
 """The newcomer wins: one writer at a time, the others are told and stay away, and nothing of theirs lands later."""
 
 import asyncio
-import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import Callable
+from contextlib import AsyncExitStack, suppress
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,10 +10,9 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 import client
-from storage.local import LocalStore
 from tests.end_to_end.conftest import Json, Peer, Service, chunks, digest, eof, header
-from tests.end_to_end.disks import stuck_disk
 from tests.end_to_end.scene import MIB, Recorder, content
+from tests.end_to_end.waiting import busy_catalog, stuck_disk
 from tests.links import Link
 from transfer.protocol.errors import Superseded
 
@@ -271,28 +269,6 @@ async def test_of_two_clients_on_one_upload_the_second_completes(service: Servic
 
 
 # ------------------------------------------------------------------------------------------------ a disk that is stuck
-
-
-@asynccontextmanager
-async def busy_catalog(store: LocalStore) -> AsyncIterator[Callable[[int], Awaitable[None]]]:
-    """What is written to the catalog waits behind something that takes long; yields a wait for so many to queue."""
-    begun, let_go = threading.Event(), threading.Event()
-
-    def work(_: object) -> None:
-        begun.set()
-        let_go.wait()
-
-    async def queued(count: int) -> None:
-        while store._catalog._jobs.qsize() < count:  # noqa: ASYNC110 - the catalog's queue tells nobody
-            await asyncio.sleep(0)
-
-    waiting = asyncio.create_task(store._catalog.write(work))
-    try:
-        await asyncio.to_thread(begun.wait)
-        yield queued
-    finally:
-        let_go.set()
-        await waiting
 
 
 @pytest.mark.parametrize("by", ["header", "eof"])

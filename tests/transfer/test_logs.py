@@ -87,6 +87,24 @@ async def test_the_mode_says_what_a_session_was_used_for(tmp_path: Path, path: s
     assert (ended["mode"], ended["bytes"], ended["outcome"]) == (mode, 0, "closed 1000")
 
 
+@pytest.mark.parametrize("way", ["header", "path"])
+async def test_a_tunnel_is_one_session(tmp_path: Path, way: str) -> None:
+    async with ServerProcess(tmp_path / "data") as server:
+        async with opened(server.url, "/ws" if way == "header" else "/proxy/echo") as connection:
+            if way == "header":
+                await connection.send(json.dumps({"type": "proxy", "upstream": "echo"}))
+                assert json.loads(await connection.recv())["type"] == "ready"
+            await connection.send(b"cargo")
+            assert await connection.recv() == b"cargo"
+        for mode in ("proxy", "echo"):
+            await server.until_logged(f'"mode":"{mode}"')
+    ended = [event for event in events(server.log_lines) if event["event"] == "session ended"]
+    assert sorted((event["mode"], event["bytes"], event["outcome"]) for event in ended) == [
+        ("echo", 5, "closed 1000"),
+        ("proxy", 10, "closed 1000"),
+    ]
+
+
 async def test_the_outcome_names_the_error_that_closed_a_session(tmp_path: Path) -> None:
     async with (
         ServerProcess(tmp_path / "data") as server,
@@ -107,7 +125,7 @@ async def test_requests_have_no_lines(tmp_path: Path) -> None:
         for request in (b"GET /health/live?a=secret", b"GET /nothing?a=secret", b"GET /ws?a=secret", b"POST /files"):
             await exchange(server.port, request + b" HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
         assert await server.terminate() == 0
-    assert [event["event"] for event in events(server.log_lines)] == ["stopping"]
+    assert [event["event"] for event in events(server.log_lines)] == ["stopping", "stopped"]
 
 
 async def test_only_what_is_important_enough_is_logged(tmp_path: Path) -> None:
@@ -134,6 +152,8 @@ async def test_no_query_string_no_token_and_no_whole_id_is_logged(tmp_path: Path
                 header("a", 10, **mine, offset=ready["upload_id"]),
                 header("a", 10, **mine, metadata={"token": 5}),
                 {"type": "eof", **mine},
+                {"type": "proxy", "url": "ws://hunter2:hunter2@127.0.0.1/feed?token=hunter2"},
+                {"type": "proxy", "url": "ws://localhost/feed?token=hunter2#hunter2"},
                 header("a", 10, upload_id=ready["upload_id"][::-1]),
             ]
             for frame in secretive:
@@ -225,7 +245,7 @@ async def test_what_hostile_clients_send_is_escaped_in_a_pipe(tmp_path: Path) ->
         assert await server.terminate() == 0
     said = events(server.log_lines)
     assert {event["event"] for event in said} == {
-        *("session opened", "session ended", "refused", "stopping"),
+        *("session opened", "session ended", "refused", "stopping", "stopped"),
         "Invalid HTTP request received.",
     }
     assert {event["code"] for event in said if event["event"] == "refused"} == {
