@@ -256,6 +256,7 @@ async def test_of_two_clients_on_one_upload_the_second_completes(service: Servic
     path, first, second = tmp_path / "large.bin", Recorder(), Recorder()
     path.write_bytes(content(32 * MIB))
     async with Link("127.0.0.1", service.port) as link:
+        link.hold_after(upstream=24 * MIB)  # it cannot complete before it is stopped
         loser = asyncio.create_task(client.upload(link.url, path, on_event=first))
         await first.acked(8 * MIB)
         link.freeze()
