@@ -5,6 +5,7 @@ Fenced blocks are told apart by the words after the fence:
 - `console`: each line after `$ ` runs in a shell, one after the other in one folder; what follows it is what it prints.
 - `console server`: a server is started in that folder, or killed and started again.
 - `console setup`: not run here; its `./run` commands must exist.
+- `toml`: what may stand in `towline.toml`.
 - `transcript`: what a client (C) sends on `/ws` and a server (S) answers; `---` is a break and a new connection.
 
 `…` stands for any text, and alone on a line for any lines. The server in the documents is http://127.0.0.1:8000.
@@ -16,7 +17,7 @@ import os
 import re
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, STDOUT
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
@@ -24,6 +25,7 @@ from typing import Final, NamedTuple
 
 import pytest
 from pydantic import JsonValue
+from pydantic.fields import FieldInfo
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
@@ -31,8 +33,8 @@ from tests.server import CHECKOUT, ServerProcess, running
 from transfer import __version__
 from transfer.protocol import limits
 from transfer.protocol.errors import ERRORS
-from transfer.protocol.messages import ReadyMessage, UploadHeader
-from transfer.settings import Settings
+from transfer.protocol.messages import ProxyHeader, ReadyMessage, UploadHeader
+from transfer.settings import ProxySettings, Settings, load_settings
 
 DOCUMENTS: Final = [CHECKOUT / "README.md", CHECKOUT / "CHANGELOG.md", *sorted((CHECKOUT / "docs").glob("*.md"))]
 README: Final = CHECKOUT / "README.md"
@@ -210,9 +212,19 @@ async def test_what_the_consoles_show_is_what_happens(document: Path, terminal: 
 
 
 def test_no_block_has_a_word_after_its_fence_that_nobody_looks_at() -> None:
-    known = {"", "sh", "console", "console server", "console setup", "python", "transcript"}
+    known = {"", "sh", "console", "console server", "console setup", "python", "toml", "transcript"}
     for document in DOCUMENTS:
         assert {match["info"] for match in _FENCED.finditer(document.read_text())} <= known, document.name
+
+
+# ---------------------------------------------------------------------------------------------------------- settings
+
+
+@pytest.mark.parametrize("block", blocks(OPERATIONS, "toml"))
+def test_the_settings_that_are_shown_are_taken(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "towline.toml").write_text(block.text)
+    monkeypatch.chdir(tmp_path)
+    assert load_settings().model_fields_set  # it has some, and all of them are known
 
 
 # ------------------------------------------------------------------------------------------------------------ Python
@@ -321,6 +333,7 @@ def first_cells(document: Path, heading: str) -> list[str]:
 def test_the_protocol_lists_every_field_of_a_header_and_of_ready() -> None:
     common = {"type", "ref"}
     assert set(first_cells(PROTOCOL, "header field")) == UploadHeader.model_fields.keys() - common
+    assert set(first_cells(PROTOCOL, "header field of `proxy`")) == ProxyHeader.model_fields.keys() - common
     assert set(first_cells(PROTOCOL, "field of `ready`")) == ReadyMessage.model_fields.keys() - common
 
 
@@ -335,24 +348,35 @@ def test_the_protocols_error_table_is_what_the_classes_say() -> None:
     assert all(f"`{code}`" in reserved for code in ERRORS.keys() - told)
 
 
-def limits_table() -> str:
-    """The table of docs/operations.md, as the settings say it."""
-    names = [
-        *("handshake_timeout", "max_head_bytes", "max_head_fields", "header_timeout", "message_timeout"),
-        *("min_upload_rate", "rate_period", "max_connections", "max_connections_per_address"),
-        *("max_unfinished_uploads", "max_file_bytes", "receive_budget_bytes", "window", "pending_expiry"),
-    ]
-    fields = Settings.model_fields
-    rows = [
-        f"| `{name}` | {'none' if fields[name].default is None else f'{int(fields[name].default):,}'}"
-        f" | {fields[name].description} |\n"
-        for name in names
-    ]
-    return "| setting | default | what it is |\n| --- | --- | --- |\n" + "".join(rows) + "\n"
+LIMITS: Final = [
+    *("handshake_timeout", "max_head_bytes", "max_head_fields", "header_timeout", "message_timeout"),
+    *("min_upload_rate", "rate_period", "max_connections", "max_connections_per_address"),
+    *("max_unfinished_uploads", "max_file_bytes", "receive_budget_bytes", "window", "pending_expiry"),
+]
 
 
-def test_the_table_of_limits_is_what_the_settings_say() -> None:
-    assert limits_table() in OPERATIONS.read_text(), f"the table should be\n\n{limits_table()}"
+def settings_table(heading: str, fields: Mapping[str, FieldInfo]) -> str:
+    """A table of docs/operations.md, as the settings say it."""
+    rows = [f"| `{name}` | {_default(field.default)} | {field.description} |\n" for name, field in fields.items()]
+    return f"| {heading} | default | what it is |\n| --- | --- | --- |\n" + "".join(rows) + "\n"
+
+
+def _default(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"`{key}`" for key in value)
+    return f"{value:,.0f}" if isinstance(value, int | float) else "none"
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        settings_table("setting", {name: Settings.model_fields[name] for name in LIMITS}),
+        settings_table("setting of `[proxy]`", ProxySettings.model_fields),
+    ],
+    ids=["limits", "proxy"],
+)
+def test_the_tables_for_operators_are_what_the_settings_say(table: str) -> None:
+    assert table in OPERATIONS.read_text(), f"the table should be\n\n{table}"
 
 
 def test_the_protocols_sizes_are_those_of_the_code() -> None:

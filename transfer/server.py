@@ -21,7 +21,9 @@ from storage.errors import StoreRefused
 from transfer import logs
 from transfer.app import create_app
 from transfer.descriptors import connections_that_fit, raise_descriptor_limit
-from transfer.engine import ConnectionLimits, EngineConfig, WebSocketProtocol
+from transfer.engine.config import ConnectionLimits, EngineConfig
+from transfer.engine.http import HttpProtocol
+from transfer.engine.websocket import WebSocketProtocol
 from transfer.protocol.limits import FAREWELL_SECONDS, MAX_ECHO_BYTES, MIB
 from transfer.settings import Settings
 
@@ -114,6 +116,8 @@ async def serving(
     config = EngineConfig(
         _Quiet(app),
         connection_limits or ConnectionLimits(),
+        http=HttpProtocol,
+        ws=WebSocketProtocol,
         ws_max_size=MAX_ECHO_BYTES,
         ws_per_message_deflate=False,
         ws_ping_interval=ping_interval,

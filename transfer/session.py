@@ -20,8 +20,8 @@ from storage.store import Store
 from transfer import logs
 from transfer.budget import ReceiveBudget
 from transfer.deadlines import Deadline
-from transfer.engine import DRAIN
-from transfer.farewell import abort, farewell
+from transfer.engine.farewell import abort, farewell
+from transfer.engine.scope import ARRIVALS, DRAIN
 from transfer.principal import ANONYMOUS
 from transfer.protocol import limits
 from transfer.protocol.errors import (
@@ -121,7 +121,7 @@ class Session:
             owner=ANONYMOUS,
             max_file_bytes=settings.max_file_bytes or limits.MAX_SIZE,
             freed=self._freed,
-            arrivals=websocket.scope["extensions"]["towline.arrivals"],
+            arrivals=websocket.scope["extensions"][ARRIVALS],
             alone=lambda: len(self._turns) <= 1,
             min_upload_rate=settings.min_upload_rate,
             rate_period=settings.rate_period,
@@ -137,8 +137,7 @@ class Session:
 
     async def run(self) -> None:
         """Serve until the connection ends. Never raises for what a client does."""
-        if (drain := self._websocket.scope.get("extensions", {}).get(DRAIN)) is not None:
-            drain(self._told.set)
+        self._websocket.scope["extensions"][DRAIN](self._told.set)
         with self._log:
             try:
                 async with asyncio.TaskGroup() as group:
@@ -155,6 +154,7 @@ class Session:
                 self._log.ended(Internal.code)
                 await farewell(self._websocket, Internal.close_code, "internal error")
             finally:
+                self._header_deadline.stop()
                 self._shared.budget.leave(self)
 
     def _no_header(self, group: asyncio.TaskGroup) -> None:
@@ -164,12 +164,6 @@ class Session:
     # --------------------------------------------------------------------------------------------------- reading
 
     async def _receive(self, group: asyncio.TaskGroup) -> None:
-        try:
-            await self._read(group)
-        finally:
-            self._header_deadline.stop()
-
-    async def _read(self, group: asyncio.TaskGroup) -> None:
         async for content in self._frames():
             try:
                 if isinstance(content, bytes):
@@ -238,17 +232,14 @@ class Session:
             case TextHeader() | ProxyHeader() | UploadHeader() | EofMessage() if self._draining:
                 await self._refuse(_shutting_down(message.ref), begins=True)
             case TextHeader():
-                self._header_deadline.stop()
                 self._log.mode("text")
                 self._log.bytes += len(message.text.encode())
                 turn = await self._next_turn(message.ref)
                 turn.reply(EchoMessage(text=message.text))
                 self._end(turn)
             case ProxyHeader():
-                self._header_deadline.stop()
                 await self._tunnel(message)
             case UploadHeader() | EofMessage():
-                self._header_deadline.stop()
                 await self._begin(message, group)
 
     async def _begin(self, message: UploadHeader | EofMessage, group: asyncio.TaskGroup) -> None:
@@ -291,6 +282,7 @@ class Session:
 
     async def _next_turn(self, ref: int | None) -> Turn:
         """A header came: leave the operation that may still be open, and queue for the replies."""
+        self._header_deadline.stop()
         if self._current is not None and self._current.operation is not None:
             self._current.operation.leave()
         self._current = turn = Turn(ref)

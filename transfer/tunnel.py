@@ -13,7 +13,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import CloseCode
 
-from transfer.farewell import farewell
+from transfer.engine.farewell import farewell
 from transfer.protocol.limits import CLOSE_TIMEOUT
 
 

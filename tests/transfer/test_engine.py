@@ -19,7 +19,8 @@ from websockets.frames import Close, Frame, Opcode
 from tests.server import serving_apart
 from transfer import admission, engine
 from transfer.echo import echo_endpoint as echo
-from transfer.engine import TRANSPORT, Farewell
+from transfer.engine.farewell import Farewell
+from transfer.engine.scope import TRANSPORT
 from transfer.protocol.limits import MAX_ECHO_BYTES, MAX_HEAD_BYTES, MAX_HEAD_FIELDS, MIB
 from transfer.server import Server
 from transfer.settings import Settings

@@ -1,0 +1,78 @@
+"""The end of a connection whose peer may be dead: closing alone waits for the buffer of a dead peer for ever."""
+
+import asyncio
+import fcntl
+import socket
+import struct
+import termios
+from contextlib import suppress
+from typing import cast
+
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDisconnected
+
+from transfer.engine.scope import TRANSPORT
+from transfer.protocol.limits import FAREWELL_SECONDS
+
+
+class Farewell:
+    """Looks after the end of a connection: aborts it when its peer acknowledges nothing for `patience` seconds."""
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, patience: float) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._patience = patience
+        self._timer: asyncio.TimerHandle | None = None
+        self._over = False
+
+    def begin(self) -> None:
+        """Nothing is sent from now on but what is in the buffer. Calling it again changes nothing."""
+        if self._timer is None and not self._over:
+            self._look_later()
+
+    def end(self) -> None:
+        """The connection is gone."""
+        self._over = True
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _look_later(self) -> None:
+        self._timer = self._loop.call_later(self._patience, self._look, unacknowledged_bytes(self._transport))
+
+    def _look(self, before: int) -> None:
+        buffered = self._transport.get_write_buffer_size()
+        if buffered and unacknowledged_bytes(self._transport) >= before:
+            self._reset()
+        else:  # what is in the kernel's buffer alone is the kernel's worry
+            self._look_later()
+
+    def _reset(self) -> None:
+        """Give up, in the kernel too: it would go on offering the rest for a quarter of an hour."""
+        with suppress(OSError):
+            connection = self._transport.get_extra_info("socket")
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._transport.abort()
+
+
+def unacknowledged_bytes(transport: asyncio.Transport) -> int:
+    """What was written and has not reached the peer's kernel, as far as ours can say."""
+    buffered = transport.get_write_buffer_size()
+    connection = transport.get_extra_info("socket")
+    try:
+        (queued,) = struct.unpack("i", fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, bytes(4)))
+    except (OSError, ValueError):  # it is closed
+        return buffered
+    return buffered + cast(int, queued)
+
+
+async def farewell(websocket: WebSocket, code: int, reason: str) -> None:
+    """For an application: close; where that takes longer than a farewell may, or the peer has gone, abort."""
+    try:
+        async with asyncio.timeout(FAREWELL_SECONDS):
+            await websocket.close(code, reason)
+    except (TimeoutError, WebSocketDisconnect, WebSocketDisconnected):
+        abort(websocket)
+
+
+def abort(websocket: WebSocket) -> None:
+    """End the connection at once; who receives hears of it as a disconnect."""
+    websocket.scope["extensions"][TRANSPORT].abort()

@@ -1,0 +1,170 @@
+"""HTTP/1.1, and the upgrade to a WebSocket: what comes too slowly or is too large is refused.
+
+- The surplus of connections is turned away (`transfer.admission`).
+- What is too slow gets a 408, what is too large a 431; what never asked for anything is just closed.
+- Once a connection is ending and its peer acknowledges nothing for a while, the transport is aborted.
+"""
+
+import asyncio
+from typing import Any, Final, cast
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from transfer.admission import Place, Surplus
+from transfer.deadlines import Deadline
+from transfer.engine.config import EngineConfig
+from transfer.engine.farewell import Farewell
+from transfer.engine.websocket import WebSocketProtocol
+
+HTTP_PATIENCE: Final = 60.0
+"""Browsers pause downloads, and the last piece of one may be in our buffer."""
+
+
+class HttpProtocol(HttpToolsProtocol):
+    """HTTP/1.1, and the upgrade to `WebSocketProtocol`."""
+
+    _farewell: Farewell
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        assert isinstance(config, EngineConfig)
+        self._settings = config
+        self._limits = config.limits
+        self._place: Place | None = None
+        self._surplus: Surplus | None = None
+        self._deadline = Deadline(self.loop, self._too_slow)
+        self._head_bytes: int | None = 0
+        """What has come of a head that is not complete; None where none is expected or one is complete."""
+        self._between_requests = True
+        self._refusal: bytes | None = None
+        self.ws_protocol_class = cast(type[asyncio.Protocol], self._upgraded)
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        address = self.client[0] if self.client else ""
+        self._place = self._settings.places.take(address)
+        self._farewell = Farewell(transport, self.loop, HTTP_PATIENCE)
+        if self._place is None:
+            self._settings.places.turned_away(address, self.loop.time())
+            self._surplus = Surplus(transport, self._settings.answers.too_many, self._settings.places, self.loop)
+        else:
+            self._deadline.start(self._limits.handshake_timeout)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._deadline.stop()
+        self._farewell.end()
+        if self._place is not None:
+            self._place.leave()
+        if self._surplus is not None:
+            self._surplus.gone()
+        super().connection_lost(exc)
+
+    def _upgraded(
+        self, *, config: uvicorn.Config, server_state: ServerState, app_state: dict[str, Any]
+    ) -> "WebSocketProtocol":
+        protocol = WebSocketProtocol(config, server_state, app_state, self.loop)
+        place, self._place = self._place, None
+        protocol.take_over(place, self._deadline)
+        return protocol
+
+    # --------------------------------------------------------------------------------------------------- requests
+
+    def data_received(self, data: bytes) -> None:
+        """In pieces that end where a head is too long, if it has not ended before."""
+        if self._surplus is not None:
+            self._surplus.asked()
+            return
+        end = 0
+        while end < len(data) and not self.transport.is_closing() and self.transport.get_protocol() is self:
+            start, end = end, end + self._limits.max_head_bytes - (self._head_bytes or 0)
+            self._take(data[start:end] if start or end < len(data) else data)
+
+    def _take(self, piece: bytes) -> None:
+        if self._between_requests and self._head_bytes is None:
+            self._head_bytes = 0
+            self._deadline.start(self._limits.handshake_timeout)
+        if self._head_bytes is not None:
+            self._head_bytes += len(piece)
+        super().data_received(piece)
+        if self._head_bytes is not None and self._head_bytes >= self._limits.max_head_bytes:
+            self._refuse(self._settings.answers.head_too_large)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._between_requests = False
+        if self._head_bytes is None:  # it came in one piece with the end of the request before
+            self._head_bytes = 0
+            self._deadline.start(self._limits.handshake_timeout)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        super().on_header(name, value)
+        if len(self.headers) > self._limits.max_head_fields:
+            self._refusal = self._settings.answers.head_too_large
+            raise ValueError("too many header fields")  # for the parser, which ends in `send_400_response`
+
+    def on_headers_complete(self) -> None:
+        self._head_bytes = None
+        if not self._upgrades:  # an upgrade has to be answered in the same time
+            self._deadline.start(self._limits.handshake_timeout)
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        self._between_requests = True
+        if not self._upgrades:
+            self._deadline.stop()
+
+    @property
+    def _upgrades(self) -> bool:
+        """Whether this request becomes a WebSocket; to other protocols nobody switches."""
+        return self.parser.should_upgrade() and self._should_upgrade()
+
+    def send_400_response(self, msg: str) -> None:
+        if self._refusal is None:
+            super().send_400_response(msg)
+            self._begin_farewell()
+        else:
+            self._refuse(self._refusal)
+
+    def _refuse(self, answer: bytes) -> None:
+        """Give this answer, where no other one has begun or is still to come before it, and hang up."""
+        if not self.transport.is_closing():
+            in_head = self._head_bytes is not None
+            if self.cycle is None or (self.cycle.response_complete if in_head else not self.cycle.response_started):
+                self.transport.write(answer)
+            self.transport.close()
+            self._begin_farewell()
+
+    def _too_slow(self) -> None:
+        if self.flow.read_paused:  # that is our doing
+            self._deadline.start(self._limits.handshake_timeout)
+        elif self._between_requests and not self._head_bytes:
+            self.transport.close()  # it never asked for anything
+        else:
+            self._refuse(self._settings.answers.too_slow)
+
+    # ---------------------------------------------------------------------------------------------------- endings
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._begin_farewell()
+
+    def timeout_keep_alive_handler(self) -> None:
+        super().timeout_keep_alive_handler()
+        self._begin_farewell()
+
+    def shutdown(self) -> None:
+        super().shutdown()
+        self._begin_farewell()
+
+    def _begin_farewell(self) -> None:
+        if self.transport.is_closing():
+            self._farewell.begin()

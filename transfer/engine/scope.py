@@ -1,0 +1,11 @@
+"""What a WebSocket's `scope["extensions"]` has for the application, beside what ASGI says."""
+
+from typing import Final
+
+TRANSPORT: Final = "towline.transport"
+"""The transport, for an application that has to abort it."""
+ARRIVALS: Final = "towline.arrivals"
+"""A `transfer.deadlines.Arrivals`: what has come from the peer."""
+DRAIN: Final = "towline.drain"
+"""Takes a function: it is called, once, when the server stops, instead of closing the WebSocket at once; the
+application then closes it with 1012 when nothing is on the way any more."""
