@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import pytest
+import trustme
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -391,6 +393,26 @@ async def _fails(service: Service, *secrets: str) -> None:
     assert '"code":"proxy_failed"' in body
     for secret in secrets:
         assert secret not in str(reply) + body
+
+
+@pytest.mark.parametrize("name", ["localhost", "another.example.org"])
+@pytest.mark.parametrize("known", [True, False])
+async def test_over_tls_an_upstream_proves_who_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, known: bool
+) -> None:
+    authority, theirs = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(name).configure_cert(theirs)
+    (authority if known else trustme.CA()).cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    async with Upstream(ssl=theirs) as upstream:
+        upstreams = {"plain": {"url": f"wss://localhost:{upstream.port}/", "allow_private": True}}
+        async with serving(tmp_path, {"proxy": {"upstreams": upstreams}}) as service:
+            if not known or name != "localhost":
+                await _fails(service, "localhost")
+                return
+            async with by_path(service) as connection:
+                await connection.send("hello")
+                assert await connection.recv() == "hello"
 
 
 async def test_before_the_upgrade_a_refusal_is_a_problem(service: Service) -> None:
