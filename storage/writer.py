@@ -76,7 +76,7 @@ class LocalWriter:
         self._workplace, self._hold, self._request = workplace, hold, request
         self._object_id, self._epoch, self._descriptor = object_id, epoch, descriptor
         self._durable = self._received = state.durable
-        self._leaves, self._tail = state.leaves, state.tail
+        self._leaves, self._tail, self._durable_tail = state.leaves, state.tail, state.tail
         self._unsaved: set[int] = set()
         self._run = tail_hasher or LeafHasher(leaf_size)
         self._hasher: Hasher = new_hasher(request.digest_algorithm)
@@ -180,7 +180,7 @@ class LocalWriter:
             await self._on_disk(os.fdatasync, self._descriptor)
             await self._record(snapshot, tail, unsaved)
             self._unsaved -= unsaved
-            self._durable = snapshot
+            self._durable, self._durable_tail = snapshot, tail
             return snapshot
 
     async def _record(self, durable: RangeSet, tail: Tail, changed: set[int]) -> None:
@@ -216,13 +216,15 @@ class LocalWriter:
             dropped = {index for index in self._leaves if span.start < (index + 1) * self.leaf_size <= span.end}
             for index in dropped:
                 del self._leaves[index]
-            received = self._received.remove(*span)
+            received, durable = self._received.remove(*span), self._durable.remove(*span)
             if received.furthest < self._received.furthest:
                 self._tail = NO_TAIL
-            self._received, self._durable = received, self._durable.remove(*span)
+            if durable.furthest < self._durable.furthest:
+                self._durable_tail = NO_TAIL
+            self._received, self._durable = received, durable
             if span.start < self._run.position < span.end:
                 self._run = LeafHasher(self.leaf_size)
-            await self._record(self._durable, self._tail, dropped)
+            await self._record(durable, self._durable_tail, dropped)
 
     # --------------------------------------------------------------------------------------------------- digest
 

@@ -212,3 +212,16 @@ async def test_a_buffer_belongs_to_the_caller_again_once_it_is_written(store: St
         await writer.write(5, [buffer])
         await writer.finish(digest_bytes(b"firstother"))
     assert await is_there(store, "a.bin", b"firstother")
+
+
+async def test_forgetting_one_leaf_keeps_what_was_durable_before_the_others(kept: Kept) -> None:
+    """Both the durable bytes and those received behind the leaf end at the same place of a leaf."""
+    request, content = ask(size=4 * LEAF), made(905)
+    async with kept.store.begin(request) as writer:
+        await writer.write(0, [content])
+        await writer.sync()
+        await writer.write(LEAF, [made(LEAF + 905, seed=1)])
+        await writer.forget(Range(LEAF, 2 * LEAF))
+    store = await kept.reopen()
+    async with store.resume(writer.upload_id, ANN, request) as again:
+        assert again.durable == spans((0, 905))
