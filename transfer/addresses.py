@@ -4,7 +4,6 @@ Python's `is_global` is true for some that lead elsewhere (in 3.11: 6to4, NAT64,
 address that is carried inside an IPv6 one is taken out and judged first, and of IPv6 only global unicast is left.
 """
 
-from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Final
 
@@ -12,8 +11,6 @@ _GLOBAL_UNICAST: Final = IPv6Network("2000::/3")
 """RFC 4291, section 2.4, and the IANA registry of IPv6 address space: nothing else has been allocated."""
 _NAT64: Final = IPv6Network("64:ff9b::/96")
 """RFC 6052, section 2.1."""
-_COMPATIBLE: Final = (IPv6Network("::/96"), IPv6Network("::ffff:0:0:0/96"))
-"""RFC 4291, section 2.5.5.1; RFC 2765, section 2.1: the last 32 bits are an IPv4 address."""
 _ISATAP: Final = (0x0000_5EFE, 0x0200_5EFE)
 """RFC 5214, section 6.1: interface identifiers that end with an IPv4 address."""
 _SPECIAL: Final = (
@@ -35,30 +32,27 @@ def is_public(text: str) -> bool:
         return False
     if isinstance(address, IPv4Address):
         return _is_public_ipv4(address)
-    carried = list(carried_ipv4(address))
-    if carried:
-        return all(map(_is_public_ipv4, carried))
-    return (
-        address.scope_id is None
-        and address in _GLOBAL_UNICAST
-        and address.is_global
-        and not any(address in network for network in _SPECIAL)
+    if address.scope_id is not None or not all(map(_is_public_ipv4, _passed(address))):
+        return False
+    return _stands_for_ipv4(address) or (
+        address in _GLOBAL_UNICAST and address.is_global and not any(address in network for network in _SPECIAL)
     )
 
 
-def carried_ipv4(address: IPv6Address) -> Iterator[IPv4Address]:
+def _stands_for_ipv4(address: IPv6Address) -> bool:
+    """Whether the address is nothing but a way to write, or to reach, an IPv4 one."""
+    known = (address.ipv4_mapped, address.sixtofour, address.teredo)
+    return address in _NAT64 or any(carried is not None for carried in known)
+
+
+def _passed(address: IPv6Address) -> list[IPv4Address]:
     """The IPv4 addresses that a packet to this IPv6 address may end at, or pass."""
-    number = int(address)
-    if address.ipv4_mapped is not None:
-        yield address.ipv4_mapped
-    elif address in _NAT64 or any(address in network for network in _COMPATIBLE):
-        yield IPv4Address(number & 0xFFFF_FFFF)
-    elif address.sixtofour is not None:
-        yield address.sixtofour
-    elif address.teredo is not None:
-        yield from address.teredo  # the server's, and the client's
-    if (number >> 32) & 0xFFFF_FFFF in _ISATAP:
-        yield IPv4Address(number & 0xFFFF_FFFF)
+    last, known = int(address) & 0xFFFF_FFFF, (address.ipv4_mapped, address.sixtofour)
+    passed = [carried for carried in known if carried is not None]
+    passed += address.teredo or ()  # the server's, and the client's
+    if address in _NAT64 or (int(address) >> 32) & 0xFFFF_FFFF in _ISATAP:
+        passed.append(IPv4Address(last))
+    return passed
 
 
 def _is_public_ipv4(address: IPv4Address) -> bool:

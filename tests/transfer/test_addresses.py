@@ -28,7 +28,10 @@ INNER = [
     *("224.0.0.1", "232.1.1.1", "239.255.255.250", "240.0.0.1", "255.255.255.255"),
     *("::", "::1", "100::1", "fc00::1", "fd00:ec2::254", "fe80::1", "fe80::1%lo", "fec0::1", "ff02::1", "ff0e::1"),
     *("2001:db8::1", "2001:2::1", "2001:10::1", "3fff::1", "5f00::1", "4000::1", "64:ff9b:1::1"),
-    *("2606:4700::1111%eth0",),
+    *("2606:4700::1111%eth0", "::ffff:8.8.8.8%eth0", "::8.8.8.8", "::ffff:0:8.8.8.8"),
+    # ISATAP: the address in it is public, its network is not
+    *("fd12:3456::5efe:808:808", "fe80::5efe:808:808", "fc00::200:5efe:808:808", "ff02::5efe:808:808"),
+    *("2001:db8::5efe:808:808", "100::5efe:808:808"),
 ]
 CARRIED = ["127.0.0.1", "10.0.0.1", "169.254.169.254", "192.168.0.1", "224.0.0.1", "0.0.0.0"]
 
@@ -72,7 +75,7 @@ def test_an_inner_address_inside_another_one_is_found(way: str, carried: str) ->
     assert not is_public(address)
 
 
-@pytest.mark.parametrize("way", [way for way in CARRYING if "Teredo" not in way])
+@pytest.mark.parametrize("way", ["mapped", "NAT64", "6to4", "ISATAP", "ISATAP of a global address"])
 def test_a_public_address_inside_another_one_is_public(way: str) -> None:
     assert is_public(CARRYING[way].format(dotted="8.8.8.8", hex=_hex("8.8.8.8")))
 
