@@ -12,6 +12,7 @@ from typing import Final
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 from websockets.asyncio.client import ClientConnection
+from websockets.frames import CloseCode
 
 from transfer import logs
 from transfer.dialing import NotAllowed, NotReached, Resolve, dial, resolve
@@ -20,14 +21,13 @@ from transfer.problems import shown
 from transfer.protocol.errors import ProxyDenied, ProxyFailed, TooMany
 from transfer.protocol.messages import ProxyHeader, ProxyReadyMessage
 from transfer.settings import ProxySettings
-from transfer.tunnel import Tunnel
+from transfer.tunnel import Tunnel, close_upstream
 from transfer.upstreams import OWN_ECHO, Route, WebSocketUrl, route_to_name, route_to_url
 
 HOPS_HEADER: Final = "towline-hops"
 MAX_HOPS: Final = 4
 """How many Towline servers one tunnel may pass; a loop has more."""
 LOGGER: Final = "towline.proxy"
-logger = logs.logger(LOGGER)
 
 
 class Proxy:
@@ -40,49 +40,54 @@ class Proxy:
 
     async def serve(self, websocket: WebSocket, upstream: str) -> None:
         """`GET /proxy/{upstream}`: a tunnel from the first frame on. Raises TransferError before the upgrade."""
+        log = logs.SessionLog(LOGGER, websocket, ANONYMOUS)
         route = route_to_name(self._settings.upstreams, upstream)
         try:
-            async with self._opened(route, upstream, websocket, websocket.scope["subprotocols"]) as connection:
+            async with self._opened(route, upstream, websocket, websocket.scope["subprotocols"], log) as connection:
                 await websocket.accept(subprotocol=connection.subprotocol)
-                with logs.SessionLog(LOGGER, websocket, ANONYMOUS) as log:
+                with log:
                     await self.carry(websocket, connection, log)
         except WebSocketDisconnect:
-            logger.info("left before the tunnel was open", upstream=_without_secrets(upstream))
+            log.logger.info("left before the tunnel was open", upstream=_without_secrets(upstream))
 
     @asynccontextmanager
-    async def opened(self, header: ProxyHeader, websocket: WebSocket) -> AsyncIterator[ClientConnection]:
+    async def opened(
+        self, header: ProxyHeader, websocket: WebSocket, log: logs.SessionLog
+    ) -> AsyncIterator[ClientConnection]:
         """The upstream that a header of `/ws` asks for. Raises ProxyDenied, ProxyFailed, TooMany."""
         asked = header.upstream if header.upstream is not None else header.url
         assert asked is not None
         find = route_to_name if header.upstream is not None else route_to_url
         route = find(self._settings.upstreams, asked)
-        async with self._opened(route, asked, websocket, header.subprotocols) as connection:
+        async with self._opened(route, asked, websocket, header.subprotocols, log) as connection:
             yield connection
 
     async def carry(self, websocket: WebSocket, connection: ClientConnection, log: logs.SessionLog) -> None:
         """Be a tunnel until it ends; `log` is told what went through it, both ways, and who ended it."""
         settings = self._settings
         tunnel = Tunnel(websocket, connection, idle_timeout=settings.idle_timeout, max_bytes=settings.max_bytes)
-        log.mode("proxy")
         ending = await tunnel.carry()
         log.bytes += tunnel.upward_bytes + tunnel.downward_bytes
         log.ended(f"closed {ending.code}" if ending.by == "client" else f"closed {ending.code} by the {ending.by}")
 
     @asynccontextmanager
     async def _opened(
-        self, route: Route | None, asked: str, websocket: WebSocket, subprotocols: Sequence[str]
+        self, route: Route | None, asked: str, websocket: WebSocket, subprotocols: Sequence[str], log: logs.SessionLog
     ) -> AsyncIterator[ClientConnection]:
+        log.mode("proxy")
         hops = _hops(websocket)
         if route is None or hops >= MAX_HOPS:
-            logger.info("proxy_denied", asked=_without_secrets(asked), hops=hops)
+            log.logger.info("proxy_denied", asked=_without_secrets(asked), hops=hops)
             raise _denied(asked)
         with self._one_of_few(ANONYMOUS):
-            connection = await self._dial(route, _own_echo(websocket), hops, subprotocols)
-            async with connection:
+            connection = await self._dial(route, _own_echo(websocket), hops, subprotocols, log)
+            try:
                 yield connection
+            finally:
+                await close_upstream(connection, CloseCode.GOING_AWAY, "")
 
     async def _dial(
-        self, route: Route, own_echo: WebSocketUrl, hops: int, subprotocols: Sequence[str]
+        self, route: Route, own_echo: WebSocketUrl, hops: int, subprotocols: Sequence[str], log: logs.SessionLog
     ) -> ClientConnection:
         headers = {name: value.get_secret_value() for name, value in route.upstream.headers.items()}
         try:
@@ -95,10 +100,10 @@ class Proxy:
                 seconds=self._settings.open_timeout,
             )
         except NotAllowed as cause:
-            logger.warning("proxy_denied", asked=_without_secrets(route.asked), cause=_without_secrets(str(cause)))
+            log.logger.warning("proxy_denied", asked=_without_secrets(route.asked), cause=_without_secrets(str(cause)))
             raise _denied(route.asked) from cause
         except NotReached as cause:
-            logger.warning("proxy_failed", asked=_without_secrets(route.asked), cause=_without_secrets(str(cause)))
+            log.logger.warning("proxy_failed", asked=_without_secrets(route.asked), cause=_without_secrets(str(cause)))
             sentence = f"the upstream {shown(route.asked)} cannot be reached, or is no WebSocket: try again later"
             raise ProxyFailed(sentence) from cause
 

@@ -8,9 +8,10 @@ When the server stops, a session ends by itself: see `Session._drain_when_told`.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from starlette.responses import Response
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDisconnected
@@ -53,6 +54,7 @@ from transfer.settings import Settings
 from transfer.uploads import Operation, Shared, SmallUpload, UploadOperation, is_small
 
 Reply = ServerMessage | ProxyReadyMessage
+T = TypeVar("T")
 LOGGER: Final = "towline.session"
 
 
@@ -263,9 +265,9 @@ class Session:
         for earlier in before:
             await earlier.over.wait()
         try:
-            if self._draining:
-                raise _shutting_down()
-            async with self._proxy.opened(header, self._websocket) as connection:
+            async with AsyncExitStack() as stack:
+                opening = stack.enter_async_context(self._proxy.opened(header, self._websocket, self._log))
+                connection = await self._unless_told(opening)
                 turn.reply(ready(header, connection))
                 self._end(turn)
                 await self._order.join()
@@ -275,6 +277,20 @@ class Session:
             turn.operation = refused = Refused(self._shared)
             self._fail(turn, refused, error)
             self._end(turn)
+
+    async def _unless_told(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do it, unless the server is stopped or this is cancelled before it is done: then it is cancelled too. Raises
+        ShuttingDown."""
+        working, told = asyncio.create_task(work), asyncio.create_task(self._told.wait())
+        try:
+            await asyncio.wait([working, told], return_when=asyncio.FIRST_COMPLETED)
+            if told.done() and not working.done():
+                raise _shutting_down()
+            return await working
+        finally:
+            for task in (working, told):
+                task.cancel()
+            await asyncio.wait([working, told])
 
     def _end(self, turn: Turn) -> None:
         turn.end()

@@ -6,15 +6,17 @@ the other end, and the server holds a message or two of each.
 
 import asyncio
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Literal
 
+from starlette.types import Message
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDisconnected
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import CloseCode
 
-from transfer.engine.farewell import farewell
-from transfer.protocol.limits import CLOSE_TIMEOUT
+from transfer.engine.farewell import farewell, is_taken
+from transfer.engine.scope import GONE
+from transfer.protocol.limits import CLOSE_TIMEOUT, FAREWELL_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +27,6 @@ class Ending:
     by: Literal["client", "upstream", "server"]
     code: int
     reason: str = ""
-
-
-GONE: Final = Ending("client", CloseCode.ABNORMAL_CLOSURE)
 
 
 class Tunnel:
@@ -47,7 +46,8 @@ class Tunnel:
 
     async def carry(self) -> Ending:
         """Until the tunnel ends; both sides have been told then. Cancelling loses what is on the way."""
-        ways = [asyncio.create_task(self._carry_up()), asyncio.create_task(self._carry_down())]
+        upward, downward = asyncio.create_task(self._carry_up()), asyncio.create_task(self._carry_down())
+        ways = [upward, downward, asyncio.create_task(self._notice_absence(upward))]
         try:
             ending = await self._ending(*ways)
         finally:
@@ -58,7 +58,7 @@ class Tunnel:
         return ending
 
     async def _ending(self, *ways: "asyncio.Task[Ending | None]") -> Ending:
-        """What the first way says that knows; one that finds its far end gone leaves that to the other."""
+        """What the first way says that knows; one that finds its far end gone leaves that to the others."""
         pending = set(ways)
         while pending:
             left = self._moved_at + self._idle_timeout - self._clock()
@@ -66,15 +66,15 @@ class Tunnel:
                 return Ending("server", CLOSE_TIMEOUT, f"no message for {self._idle_timeout:g} s")
             done, pending = await asyncio.wait(pending, timeout=left, return_when=asyncio.FIRST_COMPLETED)
             for way in done:
-                if (ending := way.result()) is not None:
+                if not way.cancelled() and (ending := way.result()) is not None:
                     return ending
-        return GONE
+        raise AssertionError("a client that has left was noticed by nobody")
 
     async def _carry_up(self) -> Ending | None:
         while True:
             message = await self._client.receive()
             if message["type"] == "websocket.disconnect":
-                return Ending("client", message.get("code") or CloseCode.NO_STATUS_RCVD, message.get("reason") or "")
+                return _left(message)
             content: str | bytes | None = message.get("bytes")
             content = message["text"] if content is None else content
             assert content is not None
@@ -103,6 +103,22 @@ class Tunnel:
             except (WebSocketDisconnect, WebSocketDisconnected):
                 return None
 
+    async def _notice_absence(self, upward: "asyncio.Task[Ending | None]") -> Ending:
+        """A client that has left while the upstream takes nothing: what it sent last is given up, and how it left is
+        read behind that."""
+        await self._client.scope["extensions"][GONE].wait()
+        moved_at = None
+        while not upward.done() and moved_at != self._moved_at:
+            moved_at = self._moved_at
+            await asyncio.wait([upward], timeout=FAREWELL_SECONDS)
+        upward.cancel()
+        await asyncio.wait([upward])
+        if not upward.cancelled() and (ending := upward.result()) is not None:
+            return ending
+        while (message := await self._client.receive())["type"] != "websocket.disconnect":
+            pass
+        return _left(message)
+
     def _moved(self) -> Ending | None:
         self._moved_at = self._clock()
         if self._max_bytes is not None and self.upward_bytes + self.downward_bytes > self._max_bytes:
@@ -127,8 +143,15 @@ class Tunnel:
 
 
 async def close_upstream(upstream: ClientConnection, code: int, reason: str) -> None:
-    """Close with this code and reason; with an empty close frame for 1005, which stands for one."""
-    await upstream.close(code if code != CloseCode.NO_STATUS_RCVD else None, reason)  # type: ignore[arg-type]
+    """Close with this code and reason, with an empty close frame for 1005, which stands for one; or abort where the
+    upstream takes nothing any more."""
+    closing = upstream.close(code if code != CloseCode.NO_STATUS_RCVD else None, reason)  # type: ignore[arg-type]
+    if not await is_taken(closing, upstream.transport):
+        upstream.transport.abort()
+
+
+def _left(disconnect: Message) -> Ending:
+    return Ending("client", disconnect.get("code") or CloseCode.NO_STATUS_RCVD, disconnect.get("reason") or "")
 
 
 def _size(content: str | bytes) -> int:

@@ -16,9 +16,11 @@ from websockets.typing import Origin, Subprotocol
 
 from tests.end_to_end.conftest import PATIENCE, Json, Peer, Service, serving, small
 from tests.links import Link
-from tests.server import ServerProcess
+from tests.server import ServerProcess, serving_apart
 from tests.upstream import Handler, Upstream, echo
+from transfer.app import create_app
 from transfer.proxy import MAX_HOPS
+from transfer.settings import Settings
 
 MIB = 1 << 20
 
@@ -277,6 +279,113 @@ async def test_a_server_that_stops_tells_both_sides(tmp_path: Path, upstream: Up
             stopping = asyncio.create_task(server.terminate())
             assert (await ending(connection))[0] == 1012
             assert (await upstream.ended.get())[0] == 1012
+            assert await stopping == 0
+
+
+# -------------------------------------------------------------------------------------------------- slow, and stalled
+
+
+async def test_a_slow_client_gets_the_last_message_and_the_close_behind_it(tmp_path: Path) -> None:
+    async def leave(connection: ServerConnection) -> None:
+        await connection.send(bytes(8 * MIB))
+        await connection.close(4321, "done")
+
+    async with (
+        Upstream(leave) as upstream,
+        serving(tmp_path, only(upstream)) as service,
+        connect(f"ws://127.0.0.1:{service.port}/echo", proxy=None) as pace,
+    ):
+        reader, writer = await asyncio.open_connection("127.0.0.1", service.port, limit=1)
+        writer.write(HANDSHAKE)
+        received = bytearray()
+        while piece := await reader.read(32_768):
+            received += piece
+            for _ in range(5):
+                await pace.send("a moment")
+                await pace.recv()
+        writer.close()
+    assert len(received) > 8 * MIB
+    assert received.endswith(b"\x88\x06" + (4321).to_bytes(2) + b"done")
+
+
+HANDSHAKE = (
+    b"GET /proxy/plain HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+)
+
+
+class Stalled:
+    """An upstream that reads nothing, and a client that has sent more than the two of them can hold."""
+
+    def __init__(self) -> None:
+        self.go_on = asyncio.Event()
+        self.sent = 0
+
+    async def read_nothing(self, connection: ServerConnection) -> None:
+        await self.go_on.wait()
+
+    async def send_until_it_stands(self, connection: ClientConnection, url: str) -> None:
+        sending = asyncio.create_task(self._send(connection))
+        async with connect(url, proxy=None) as other:
+            before = -1
+            while before != self.sent:
+                before = self.sent
+                for _ in range(30):
+                    await other.send("still there?")
+                    await other.recv()
+        sending.cancel()
+        await asyncio.wait([sending])
+
+    async def _send(self, connection: ClientConnection) -> None:
+        while True:
+            await connection.send(bytes(MIB))
+            self.sent += 1
+
+
+async def test_a_client_that_is_gone_leaves_no_tunnel_behind_where_the_upstream_stalls(tmp_path: Path) -> None:
+    stalled = Stalled()
+    async with Upstream(stalled.read_nothing, max_queue=1, close_timeout=0.1) as upstream, Upstream() as other:
+        upstreams = {"stalled": entry(upstream), "plain": entry(other)}
+        proxy = {"upstreams": upstreams, "max_tunnels": 1}
+        settings = Settings.model_validate({"data": tmp_path / "data", "proxy": proxy})
+        async with serving_apart(create_app(settings), settings, ping_interval=0.05, ping_timeout=0.1) as (url, _):
+            address = url.replace("http:", "ws:")
+            async with connect(f"{address}/ws", proxy=None) as second:
+                async with connect(f"{address}/proxy/stalled", proxy=None, ping_interval=None) as first:
+                    await stalled.send_until_it_stands(first, f"{address}/echo")
+                    first.transport.abort()
+                await until_open(Peer(second))
+            stalled.go_on.set()
+
+
+async def test_a_server_with_a_stalled_tunnel_stops_in_time(tmp_path: Path) -> None:
+    stalled = Stalled()
+    async with Upstream(stalled.read_nothing, max_queue=1, close_timeout=0.1) as upstream:
+        environment = {"TOWLINE_PROXY": json.dumps(only(upstream)["proxy"])}
+        async with ServerProcess(tmp_path / "data", environment=environment) as server:
+            address = server.url.replace("http:", "ws:")
+            async with connect(f"{address}/proxy/plain", proxy=None, ping_interval=None, close_timeout=0.1) as client:
+                await stalled.send_until_it_stands(client, f"{address}/echo")
+                stopping = asyncio.create_task(server.terminate())
+                assert (await ending(client))[0] == 1012
+                assert await stopping == 0
+            assert not [line for line in server.log_lines if "cut off" in line or "did not end" in line]
+        stalled.go_on.set()
+
+
+async def test_whoever_waits_for_a_tunnel_hears_that_the_server_stops(tmp_path: Path, upstream: Upstream) -> None:
+    async with Link("127.0.0.1", upstream.port) as link:
+        link.hold_after(upstream=0)
+        upstreams = {"plain": {"url": f"ws://127.0.0.1:{link.port}", "allow_private": True}}
+        environment = {"TOWLINE_PROXY": json.dumps({"upstreams": upstreams})}
+        async with ServerProcess(tmp_path / "data", environment=environment) as server:
+            async with connect(server.url.replace("http:", "ws:") + "/ws", proxy=None) as connection:
+                peer = Peer(connection)
+                await peer.send({"type": "proxy", "upstream": "plain", "ref": 1})
+                await link.until(lambda link: link.connections == 1)
+                stopping = asyncio.create_task(server.terminate())
+                assert (await peer.refused("shutting_down"))["ref"] == 1
+                assert await peer.closed() == 1012
             assert await stopping == 0
 
 

@@ -4,14 +4,19 @@ import asyncio
 import fcntl
 import socket
 import struct
+import sys
 import termios
+from collections.abc import Coroutine
 from contextlib import suppress
-from typing import cast
+from typing import Any, Final, cast
 
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDisconnected
 
 from transfer.engine.scope import TRANSPORT
 from transfer.protocol.limits import FAREWELL_SECONDS
+
+_LAST_ACK_RECEIVED: Final = slice(56, 60)
+"""Of struct tcp_info in linux/tcp.h, in milliseconds."""
 
 
 class Farewell:
@@ -53,10 +58,12 @@ class Farewell:
         self._transport.abort()
 
 
-def unacknowledged_bytes(transport: asyncio.Transport) -> int:
+def unacknowledged_bytes(transport: asyncio.WriteTransport) -> int:
     """What was written and has not reached the peer's kernel, as far as ours can say."""
     buffered = transport.get_write_buffer_size()
     connection = transport.get_extra_info("socket")
+    if connection is None:  # over TLS, once it is closed
+        return buffered
     try:
         (queued,) = struct.unpack("i", fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, bytes(4)))
     except (OSError, ValueError):  # it is closed
@@ -64,13 +71,38 @@ def unacknowledged_bytes(transport: asyncio.Transport) -> int:
     return buffered + cast(int, queued)
 
 
-async def farewell(websocket: WebSocket, code: int, reason: str) -> None:
-    """For an application: close; where that takes longer than a farewell may, or the peer has gone, abort."""
+def seconds_since_ack(transport: asyncio.WriteTransport) -> float:
+    """How long ago the peer's kernel acknowledged something (tcp(7), TCP_INFO); 0 where ours cannot say."""
+    connection = transport.get_extra_info("socket")
     try:
-        async with asyncio.timeout(FAREWELL_SECONDS):
-            await websocket.close(code, reason)
-    except (TimeoutError, WebSocketDisconnect, WebSocketDisconnected):
+        information = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _LAST_ACK_RECEIVED.stop)
+    except OSError:  # it is closed, or no TCP
+        return 0
+    return int.from_bytes(information[_LAST_ACK_RECEIVED], sys.byteorder) / 1_000
+
+
+async def farewell(websocket: WebSocket, code: int, reason: str) -> None:
+    """For an application: close, or abort where the peer has gone or takes nothing any more."""
+    try:
+        if not await is_taken(websocket.close(code, reason), websocket.scope["extensions"][TRANSPORT]):
+            abort(websocket)
+    except (WebSocketDisconnect, WebSocketDisconnected):
         abort(websocket)
+
+
+async def is_taken(closing: Coroutine[Any, Any, None], transport: asyncio.WriteTransport) -> bool:
+    """Close: what was sent before comes first, as long as the peer takes it. Cancelled, and False, once it has
+    acknowledged nothing for as long as a farewell may take. Raises what closing raises."""
+    task, left = asyncio.create_task(closing), None
+    try:
+        while not task.done() and (left is None or unacknowledged_bytes(transport) < left):
+            left = unacknowledged_bytes(transport)
+            await asyncio.wait([task], timeout=FAREWELL_SECONDS)
+        if task.done():
+            task.result()
+        return task.done()
+    finally:
+        task.cancel()
 
 
 def abort(websocket: WebSocket) -> None:

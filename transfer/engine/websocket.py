@@ -25,11 +25,13 @@ from websockets.server import ServerProtocol
 from transfer.admission import Place
 from transfer.deadlines import STEPS, Deadline, Pace
 from transfer.engine.config import EngineConfig
-from transfer.engine.farewell import Farewell, unacknowledged_bytes
-from transfer.engine.scope import ARRIVALS, DRAIN, TRANSPORT
+from transfer.engine.farewell import Farewell, seconds_since_ack, unacknowledged_bytes
+from transfer.engine.scope import ARRIVALS, DRAIN, GONE, TRANSPORT
 from transfer.protocol import limits
 
 WEBSOCKET_PATIENCE: Final = 1.0
+DELAYED_ACK_SECONDS: Final = 0.5
+"""RFC 1122, section 4.2.3.2."""
 CLOSE_SECONDS: Final = 5.0
 """How long a peer may take to answer a close; what it still sends meanwhile is read and dropped."""
 _BAD_REQUEST: Final = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
@@ -76,6 +78,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self._pong_due = 0.0
         self._drain: Callable[[], None] | None = None
         self._draining = False
+        self._gone = asyncio.Event()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -98,6 +101,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         if self._place is not None:
             self._place.leave()
         super().connection_lost(exc)
+        self._gone.set()
 
     # -------------------------------------------------------------------------------------------------- handshake
 
@@ -119,6 +123,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         extensions[TRANSPORT] = self.transport
         extensions[ARRIVALS] = self
         extensions[DRAIN] = self._closes_itself
+        extensions[GONE] = self._gone
         await super().run_asgi()
         self._farewell.begin()
 
@@ -216,6 +221,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self.conn.send_close(CloseCode.SERVICE_RESTART)
             self.transport.write(b"".join(self.conn.data_to_send()))
             self.close_sent = True
+            self._gone.set()
             if self.read_paused:
                 self.read_paused = False
                 self.transport.resume_reading()
@@ -233,6 +239,9 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         if self._is_silence_ours(self.ping_timeout):
             self._pong_due = self.loop.time() + self.ping_timeout
             self.pong_timer = self.loop.call_later(self.ping_timeout, self.keepalive_timeout)
+            if self.writable.is_set() and self.pending_ping_payload is not None:
+                self.conn.send_ping(self.pending_ping_payload)  # what is gone answers with a reset
+                self.transport.write(b"".join(self.conn.data_to_send()))
             return
         super().keepalive_timeout()
         self._farewell.begin()
@@ -243,8 +252,11 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         if not self.writable.is_set():
             return self._unacknowledged < before
         now = self.loop.time()
-        held_up = now - self._pong_due > ping_timeout / STEPS  # its answer may lie there unread
-        return held_up or self.read_paused or now - self._taken_at < ping_timeout
+        if now - self._pong_due > ping_timeout / STEPS:  # we were held up: its answer may lie there unread
+            return True
+        if self.read_paused:
+            return seconds_since_ack(self.transport) < ping_timeout + DELAYED_ACK_SECONDS
+        return now - self._taken_at < ping_timeout
 
     def handle_close(self, event: Frame) -> None:
         super().handle_close(event)
