@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from client.display import Display
-from client.errors import ClientError
+from client.errors import ClientError, TunnelClosed
 from client.outcome import Exit
 from client.tunnel import Tunnel
 from client.wording import lines_printable, size_words
@@ -38,15 +38,19 @@ class ProxyCommand:
         try:
             await asyncio.wait([showing, sending], return_when=asyncio.FIRST_COMPLETED)
             if sending.done():
-                sending.result()
-                await self._until_silent(showing)
+                try:
+                    sending.result()
+                except TunnelClosed:  # `showing` gets there too, behind what came before the close
+                    await asyncio.wait([showing])
+                else:
+                    await self._until_silent(showing)
             if showing.done():
                 showing.result()
                 self.display.notice("closed", "the other end has closed the tunnel", {})
         finally:
             for task in (showing, sending):
                 task.cancel()
-            await asyncio.wait([showing, sending])
+            await asyncio.gather(showing, sending, return_exceptions=True)
         return Exit.DONE
 
     async def _send_all(self, lines: AsyncIterable[str]) -> None:

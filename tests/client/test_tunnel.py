@@ -45,7 +45,19 @@ async def hostile(connection: ServerConnection) -> None:
     await connection.wait_closed()
 
 
-HANDLERS: dict[str, Handler] = {"plain": echo, "banner": banner, "hostile": hostile}
+def satisfied(code: int) -> Handler:
+    """Has enough after the first message, says so at length, and closes with this code."""
+
+    async def handle(connection: ServerConnection) -> None:
+        try:
+            await connection.recv()
+            for number in range(100):
+                await connection.send(f"enough {number}")
+            await connection.close(code)
+        except ConnectionClosed:
+            return
+
+    return handle
 
 
 @pytest.fixture
@@ -55,8 +67,11 @@ async def server(tmp_path: Path) -> AsyncIterator[str]:
         Upstream(echo, subprotocols=[Subprotocol("chat")]) as chat,
         Upstream(banner) as with_banner,
         Upstream(hostile) as bad,
+        Upstream(satisfied(1000)) as done,
+        Upstream(satisfied(4321)) as fed_up,
     ):
         urls = {"plain": plain.url, "chat": chat.url, "banner": with_banner.url, "hostile": bad.url}
+        urls |= {"done": done.url, "fed_up": fed_up.url}
         upstreams = {name: {"url": url, "allow_private": True} for name, url in urls.items()}
         gone = {"gone": {"url": "ws://127.0.0.1:1/", "allow_private": True}}
         settings = Settings.model_validate(
@@ -166,6 +181,16 @@ async def test_it_ends_when_the_other_end_closes(towline: Towline) -> None:
         {"event": "message", "hex": BINARY.hex()},
         {"event": "closed", "message": "the other end has closed the tunnel"},
     ]
+
+
+@pytest.mark.parametrize(("upstream", "code"), [("done", 0), ("fed_up", 1)])
+async def test_the_close_decides_how_it_ends_while_lines_still_go_out(
+    towline: Towline, upstream: str, code: int
+) -> None:
+    ended = await towline("proxy", upstream, stdin=b"a line of text\n" * 400_000, code=code)
+    assert ended.out == "".join(f"enough {number}\n" for number in range(100))
+    closed = ["the other end has closed the tunnel", "towline: the tunnel was closed with 4321"][code]
+    assert ended.err == f"{closed}\n"
 
 
 async def test_a_close_that_is_no_ordinary_one_is_an_error(towline: Towline) -> None:
