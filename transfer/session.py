@@ -98,9 +98,9 @@ class Sessions:
         """One connection, from its upgrade to its end."""
         offered = websocket.scope["subprotocols"]
         if offered and limits.PROTOCOL not in offered:
-            text = f"this server speaks {limits.PROTOCOL}, not {', '.join(offered)}\n"
-            logs.SessionLog(LOGGER, websocket, ANONYMOUS).refused("subprotocol", text.rstrip())
-            await websocket.send_denial_response(Response(text, 400, media_type="text/plain"))
+            text = f"this server speaks {limits.PROTOCOL}, which is none of the {len(offered)} offered subprotocols"
+            logs.SessionLog(LOGGER, websocket, ANONYMOUS).refused("subprotocol", text)  # browsers put tokens there
+            await websocket.send_denial_response(Response(f"{text}\n", 400, media_type="text/plain"))
             return
         await websocket.accept(subprotocol=limits.PROTOCOL if offered else None)
         await Session(websocket, self._store, self._settings, self._budget, self._proxy).run()

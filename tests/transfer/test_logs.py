@@ -159,6 +159,10 @@ async def test_no_query_string_no_token_and_no_whole_id_is_logged(tmp_path: Path
             for frame in secretive:
                 (reply,) = await answers(connection, frame)
                 assert reply["type"] == "error"
+        with pytest.raises(InvalidStatus) as refused:
+            async with opened(server.url, subprotocols=[Subprotocol("bearer"), Subprotocol("hunter2")]):
+                pass
+        assert b"speaks towline.v1, which is none of the 2 offered subprotocols" in refused.value.response.body
         for path in ("/echo?token=hunter2", "/nothing?token=hunter2"):
             try:
                 async with opened(server.url, path):
@@ -169,7 +173,7 @@ async def test_no_query_string_no_token_and_no_whole_id_is_logged(tmp_path: Path
     text = "\n".join(server.log_lines)
     for secret in ("hunter2", ready["upload_id"], ready["upload_id"][::-1], ready["lease"]):
         assert secret not in text
-    assert sum(event["event"] == "refused" for event in events(server.log_lines)) == len(secretive)
+    assert sum(event["event"] == "refused" for event in events(server.log_lines)) == len(secretive) + 1
 
 
 @pytest.mark.parametrize(
