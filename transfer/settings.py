@@ -1,6 +1,7 @@
 """Every setting, with a description, and where it comes from: flags, then `TOWLINE_…` variables, then `towline.toml`.
 
-What is wrong is said in one sentence that names the key, the value and the source (`WrongSetting`).
+What is wrong is said in one sentence that names the key, the value and the source (`WrongSetting`); a value that may be
+secret, or that no setting has, is left out.
 """
 
 import os
@@ -204,15 +205,20 @@ def load_settings(**flags: Unpack[Flags]) -> Settings:
 
 
 def _sentence(error: ErrorDetails, flags: Flags) -> str:
-    setting, value = str(error["loc"][0]), error["input"]
-    key = ".".join(part for part in error["loc"] if isinstance(part, str))
-    shown = key if isinstance(value, dict) else f"{key} = {value!r}"  # a table may have secrets in it
+    location = error["loc"]
+    setting, key = str(location[0]), ".".join(part for part in location if isinstance(part, str))
     if error["type"] == "extra_forbidden":
-        similar = get_close_matches(str(error["loc"][-1]), _KEYS, n=1)
+        similar = get_close_matches(str(location[-1]), _KEYS, n=1)
         advice = f"; did you mean {similar[0]}?" if similar else ""
-        return f"{shown} in {FILE}: there is no such setting{advice}"
+        return f"{key} {_source(setting, flags)}: there is no such setting{advice}"
     problem = str(error["ctx"]["error"]) if error["type"] == "value_error" else error["msg"].lower()
+    shown = key if _may_be_secret(location) else f"{key} = {error['input']!r}"
     return f"{shown} {_source(setting, flags)}: {problem}"
+
+
+def _may_be_secret(location: tuple[int | str, ...]) -> bool:
+    """Upstreams have passwords in their URLs and tokens in their headers, and so have the tables around them."""
+    return location[0] == "proxy" and (len(location) == 1 or location[1] == "upstreams")
 
 
 def _source(key: str, flags: Flags) -> str:

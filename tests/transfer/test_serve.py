@@ -168,7 +168,7 @@ async def test_a_data_folder_in_use_is_told(tmp_path: Path) -> None:
 async def test_a_wrong_setting_is_told(tmp_path: Path) -> None:
     (tmp_path / "towline.toml").write_text("windw = 5")
     said = sentence(await command(tmp_path), 2)
-    assert said == "windw = 5 in towline.toml: there is no such setting; did you mean window?"
+    assert said == "windw in towline.toml: there is no such setting; did you mean window?"
 
 
 async def test_help_teaches_with_examples(tmp_path: Path) -> None:

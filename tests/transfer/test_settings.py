@@ -51,20 +51,17 @@ def test_origins_are_a_list_in_the_file() -> None:
     ("text", "sentence"),
     [
         ("port = 70000", "port = 70000 in towline.toml: input should be less than or equal to 65535"),
-        ("prot = 80", "prot = 80 in towline.toml: there is no such setting; did you mean port?"),
+        ("prot = 80", "prot in towline.toml: there is no such setting; did you mean port?"),
         ("[server]\nport = 80", "server in towline.toml: there is no such setting"),
         ('window = "much"', "window = 'much' in towline.toml: input should be a valid integer"),
         ('allowed_origins = ["null"]', "allowed_origins = 'null' in towline.toml: an origin is written like"),
-        (
-            "[proxy]\nidle_timout = 1",
-            "proxy.idle_timout = 1 in towline.toml: there is no such setting; did you mean idle",
-        ),
+        ("[proxy]\nidle_timout = 1", "proxy.idle_timout in towline.toml: there is no such setting; did you mean idle"),
         ("[proxy]\nopen_timeout = 0", "proxy.open_timeout = 0 in towline.toml: input should be greater than 0"),
         (
             '[proxy.upstreams]\nfeed = "https://a"',
-            "proxy.upstreams.feed.url = 'https://a' in towline.toml: a WebSocket URL is written like wss://",
+            "proxy.upstreams.feed.url in towline.toml: a WebSocket URL is written like wss://",
         ),
-        ("[proxy.upstreams]\nfeed = 3", "proxy.upstreams.feed = 3 in towline.toml: input should be"),
+        ("[proxy.upstreams]\nfeed = 3", "proxy.upstreams.feed in towline.toml: input should be"),
         ('[proxy.upstreams]\n"A b" = "ws://a"', "proxy.upstreams in towline.toml: 'A b' is no name: small letters"),
         (
             '[proxy.upstreams.a]\nurl = "ws://a"\nheaders = { Host = "secret" }',
@@ -79,6 +76,30 @@ def test_a_wrong_file_is_told_with_key_value_and_source(text: str, sentence: str
     with pytest.raises(WrongSetting, match=f"^{re.escape(sentence)}") as refused:
         load_settings()
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ('proxy = "wss://me:s3cret@a/"', "proxy"),
+        ('proxy = ["s3cret"]', "proxy"),
+        ('proxy.upstreams = "s3cret"', "proxy.upstreams"),
+        ('proxy.upstream.a = "wss://me:s3cret@a/"', "proxy.upstream"),
+        ('proxy.upstreams.a = ["s3cret"]', "proxy.upstreams.a"),
+        ('proxy.upstreams.a = "wss://me:s3cret@a/"', "proxy.upstreams.a.url"),
+        ('proxy.upstreams.a = { url = "ws://a", token = "s3cret" }', "proxy.upstreams.a.token"),
+        ('proxy.upstreams.a = { url = "ws://a", allow_private = "s3cret" }', "proxy.upstreams.a.allow_private"),
+        ('proxy.upstreams.a = { url = "ws://a", headers = "s3cret" }', "proxy.upstreams.a.headers"),
+        ('proxy.upstreams.a = { url = "ws://a", headers = { A = ["s3cret"] } }', "proxy.upstreams.a.headers.A"),
+        ('proxy.upstreams.a = { url = "ws://a", headers = { A = "s3cret\\n" } }', "proxy.upstreams.a.headers"),
+        ('proxy_password = "s3cret"', "proxy_password"),
+    ],
+)
+def test_what_may_be_secret_is_not_told(text: str, key: str) -> None:
+    Path("towline.toml").write_text(text)
+    with pytest.raises(WrongSetting, match=f"^{re.escape(key)} in towline.toml: ") as refused:
+        load_settings()
+    assert "s3cret" not in str(refused.value)
 
 
 def test_without_anything_the_only_upstream_is_our_own_echo() -> None:
@@ -108,6 +129,12 @@ def test_a_wrong_variable_is_told_by_its_name(monkeypatch: pytest.MonkeyPatch) -
     Path("towline.toml").write_text("port = 80")
     monkeypatch.setenv("TOWLINE_PORT", "eighty")
     with pytest.raises(WrongSetting, match=r"^port = 'eighty' from TOWLINE_PORT: input should be a valid integer"):
+        load_settings()
+
+
+def test_a_setting_that_there_is_not_is_told_by_the_variable_that_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOWLINE_PROXY", '{"upstream": {}}')
+    with pytest.raises(WrongSetting, match=r"^proxy.upstream from TOWLINE_PROXY: there is no such setting; did you"):
         load_settings()
 
 
