@@ -132,6 +132,20 @@ def test_a_wrong_variable_is_told_by_its_name(monkeypatch: pytest.MonkeyPatch) -
         load_settings()
 
 
+@pytest.mark.parametrize("text", ['{"upstreams": s3cret', "", "s3cret"])
+def test_a_variable_that_is_not_json_where_it_has_to_be_is_told_by_its_name(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOWLINE_PROXY", text)
+    with pytest.raises(WrongSetting, match=r"^proxy from TOWLINE_PROXY: not JSON, as in {\"max_tunnels\": 8}$"):
+        load_settings()
+
+
+def test_a_table_in_a_variable_is_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOWLINE_PROXY", '{"max_tunnels": 8}')
+    assert load_settings().proxy.max_tunnels == 8
+
+
 def test_a_setting_that_there_is_not_is_told_by_the_variable_that_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOWLINE_PROXY", '{"upstream": {}}')
     with pytest.raises(WrongSetting, match=r"^proxy.upstream from TOWLINE_PROXY: there is no such setting; did you"):
