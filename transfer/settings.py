@@ -4,6 +4,7 @@ What is wrong is said in one sentence that names the key, the value and the sour
 secret, or that no setting has, is left out.
 """
 
+import math
 import os
 import tomllib
 from difflib import get_close_matches
@@ -11,7 +12,16 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Final, Literal, TypedDict, Unpack
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
@@ -173,6 +183,18 @@ class Settings(BaseSettings):
     )
 
     proxy: ProxySettings = Field(default=ProxySettings(), description="tunnels to other WebSocket servers")
+
+    @field_validator("proxy")
+    @classmethod
+    def _in_time_for_an_answer(cls, proxy: ProxySettings, others: ValidationInfo) -> ProxySettings:
+        """`GET /proxy/{upstream}` connects before it answers, and an upgrade without an answer in time is cut off. Our
+        own echo, all that there is where nobody has set `[proxy]`, is no further away than ourselves."""
+        handshake_timeout = others.data.get("handshake_timeout", math.inf)  # it may be wrong by itself
+        if proxy.model_fields_set and proxy.open_timeout >= handshake_timeout:
+            raise ValueError(
+                f"open_timeout = {proxy.open_timeout:g} has to be less than handshake_timeout = {handshake_timeout:g}"
+            )
+        return proxy
 
     @property
     def is_loopback(self) -> bool:

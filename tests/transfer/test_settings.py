@@ -58,6 +58,15 @@ def test_origins_are_a_list_in_the_file() -> None:
         ("[proxy]\nidle_timout = 1", "proxy.idle_timout in towline.toml: there is no such setting; did you mean idle"),
         ("[proxy]\nopen_timeout = 0", "proxy.open_timeout = 0 in towline.toml: input should be greater than 0"),
         (
+            "[proxy]\nopen_timeout = 10",
+            "proxy in towline.toml: open_timeout = 10 has to be less than handshake_timeout = 10",
+        ),
+        (
+            "handshake_timeout = 2.5\n[proxy]\nmax_tunnels = 1",
+            "proxy in towline.toml: open_timeout = 5 has to be less than handshake_timeout = 2.5",
+        ),
+        ("handshake_timeout = 0\n[proxy]", "handshake_timeout = 0 in towline.toml: input should be greater than 0"),
+        (
             '[proxy.upstreams]\nfeed = "https://a"',
             "proxy.upstreams.feed.url in towline.toml: a WebSocket URL is written like wss://",
         ),
@@ -104,6 +113,12 @@ def test_what_may_be_secret_is_not_told(text: str, key: str) -> None:
 
 def test_without_anything_the_only_upstream_is_our_own_echo() -> None:
     assert load_settings().proxy.upstreams == {"echo": Upstream.model_validate("/echo")}
+
+
+def test_without_upstreams_the_handshake_may_be_as_short_as_one_likes() -> None:
+    assert load_settings().proxy.open_timeout < load_settings().handshake_timeout
+    Path("towline.toml").write_text("handshake_timeout = 1")
+    assert load_settings().handshake_timeout == 1
 
 
 def test_upstreams_are_a_table_of_urls_and_of_tables() -> None:
