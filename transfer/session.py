@@ -231,18 +231,27 @@ class Session:
                 if current is None:
                     raise BadMessage("eof without an upload: send a header first")
                 current.eof(message)
-            case TextHeader() | ProxyHeader() | UploadHeader() | EofMessage() if self._draining:
-                await self._refuse(_shutting_down(message.ref), begins=True)
+            case TextHeader() | ProxyHeader() | UploadHeader() | EofMessage():
+                self._header_deadline.stop()
+                await self._take_header(message, group)
+
+    async def _take_header(
+        self, header: TextHeader | ProxyHeader | UploadHeader | EofMessage, group: asyncio.TaskGroup
+    ) -> None:
+        if self._draining:
+            await self._refuse(_shutting_down(header.ref), begins=True)
+            return
+        match header:
             case TextHeader():
                 self._log.mode("text")
-                self._log.bytes += len(message.text.encode())
-                turn = await self._next_turn(message.ref)
-                turn.reply(EchoMessage(text=message.text))
+                self._log.bytes += len(header.text.encode())
+                turn = await self._next_turn(header.ref)
+                turn.reply(EchoMessage(text=header.text))
                 self._end(turn)
             case ProxyHeader():
-                await self._tunnel(message)
+                await self._tunnel(header)
             case UploadHeader() | EofMessage():
-                await self._begin(message, group)
+                await self._begin(header, group)
 
     async def _begin(self, message: UploadHeader | EofMessage, group: asyncio.TaskGroup) -> None:
         self._log.mode("upload")
@@ -297,8 +306,7 @@ class Session:
         self._turns.remove(turn)
 
     async def _next_turn(self, ref: int | None) -> Turn:
-        """A header came: leave the operation that may still be open, and queue for the replies."""
-        self._header_deadline.stop()
+        """Something begins: leave the operation that may still be open, and queue for the replies."""
         if self._current is not None and self._current.operation is not None:
             self._current.operation.leave()
         self._current = turn = Turn(ref)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.end_to_end.conftest import Peer, Service, eof, header, small
+from tests.end_to_end.conftest import Frame, Peer, Service, eof, header, small
 from tests.end_to_end.scene import MIB, content
 from tests.end_to_end.waiting import stuck_disk
 
@@ -49,16 +49,32 @@ async def test_a_connection_without_a_header_is_closed(service: Service) -> None
         await first.hear("echo")
         await tunnel.send({"type": "proxy", "upstream": "echo"})
         await tunnel.hear("ready")
-        async with service.connected() as silent, service.connected() as noisy:
-            await noisy.send(*["no json"] * 3)
-            for _ in range(3):
-                await noisy.refused("bad_message")
-            for peer in (silent, noisy):
-                assert "0.2 s" in (await peer.refused("timeout"))["message"]
-                assert await peer.closed() == 4408
+        async with service.connected() as silent:
+            assert "0.2 s" in (await silent.refused("timeout"))["message"]
+            assert await silent.closed() == 4408
         await first.works()
         await tunnel.send('{"through": "the tunnel"}')
         assert await tunnel.receive() == {"through": "the tunnel"}
+
+
+@pytest.mark.parametrize("overrides", [{"header_timeout": 0.2}])
+@pytest.mark.parametrize(
+    ("frame", "code"),
+    [
+        (b"bytes of nothing", "bad_message"),
+        ("no json", "bad_message"),
+        ({"type": "nothing"}, "unsupported_type"),
+        (header("../a", 3), "invalid_name"),
+        ({"type": "cancel"}, "bad_message"),
+        (eof(b"abc"), "bad_message"),
+    ],
+)
+async def test_what_is_refused_is_no_header(service: Service, frame: Frame, code: str) -> None:
+    async with service.connected() as noisy:
+        await noisy.send(frame, "no json")
+        await noisy.refused(code)
+        await noisy.refused("bad_message")
+        await told_too_slow(noisy)
 
 
 # ------------------------------------------------------------------------------------------------------------ the rate
