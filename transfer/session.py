@@ -129,6 +129,8 @@ class Session:
             rate_period=settings.rate_period,
         )
         self._header_timeout = settings.header_timeout
+        self._late = asyncio.Event()
+        self._header_deadline = Deadline(asyncio.get_running_loop(), self._late.set)
         self._order: asyncio.Queue[Turn] = asyncio.Queue(limits.MAX_UNANSWERED)
         self._turns: list[Turn] = []
         self._current: Turn | None = None
@@ -140,12 +142,12 @@ class Session:
     async def run(self) -> None:
         """Serve until the connection ends. Never raises for what a client does."""
         self._websocket.scope["extensions"][DRAIN](self._told.set)
+        self._header_deadline.start(self._header_timeout)
         with self._log:
             try:
                 async with asyncio.TaskGroup() as group:
-                    others = [group.create_task(self._send_replies()), group.create_task(self._drain_when_told())]
-                    self._header_deadline = Deadline(asyncio.get_running_loop(), lambda: self._no_header(group))
-                    self._header_deadline.start(self._header_timeout)
+                    duties = (self._send_replies(), self._drain_when_told(), self._give_up_when_late())
+                    others = [group.create_task(duty) for duty in duties]
                     await self._receive(group)
                     for turn in list(self._turns):
                         await turn.over.wait()
@@ -159,9 +161,9 @@ class Session:
                 self._header_deadline.stop()
                 self._shared.budget.leave(self)
 
-    def _no_header(self, group: asyncio.TaskGroup) -> None:
-        late = Timeout(f"no header within {self._header_timeout:g} s of connecting")
-        group.create_task(self._refuse(late, begins=True))
+    async def _give_up_when_late(self) -> None:
+        await self._late.wait()
+        await self._refuse(Timeout(f"no header within {self._header_timeout:g} s of connecting"), begins=True)
 
     # --------------------------------------------------------------------------------------------------- reading
 
