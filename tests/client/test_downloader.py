@@ -442,3 +442,20 @@ async def test_a_server_that_stays_away_is_given_up(folder: Path) -> None:
         nobody.bind(("127.0.0.1", 0))
         with pytest.raises(GaveUp, match=r"connection refused.*run the same command to go on"):
             await download(f"http://127.0.0.1:{nobody.getsockname()[1]}", folder / "x")
+
+
+async def test_a_download_that_finds_no_place_at_the_server_waits_for_one(tmp_path: Path, folder: Path) -> None:
+    reasons: asyncio.Queue[str] = asyncio.Queue()
+
+    def listen(event: Event) -> None:
+        if isinstance(event, Waiting):
+            reasons.put_nowait(event.reason)
+
+    async with running(Settings(data=tmp_path / "data", max_connections=1)) as server:
+        async with client.connect(server) as only:
+            await only.upload(CONTENT, name=NAME)
+            downloading = asyncio.create_task(download(server, folder, attempts=1_000_000, then=listen))
+            downloading.add_done_callback(lambda _: reasons.put_nowait("it did not wait"))
+            assert "as many connections as it takes" in await reasons.get()
+        await downloading
+    assert (folder / "cat.jpg").read_bytes() == CONTENT

@@ -37,7 +37,8 @@ class TransferError(Exception):
     """A refusal or failure with a stable code. `str()` is a sentence for people, lower case, without a full stop."""
 
     code: ClassVar[str]
-    retryable: ClassVar[bool] = False
+    retryable: bool = False
+    """Whether waiting helps: the same request, sent again by itself, can succeed later."""
     close_code: ClassVar[int | None] = None
     http_status: ClassVar[int] = 400
 
@@ -170,10 +171,15 @@ class ProxyFailed(TransferError):
 
 
 class TooMany(TransferError):
-    """Over a limit of uploads or messages."""
+    """Over a limit of numbers. Of what the caller has itself, uploads and tunnels, it has to end some; of connections,
+    which others have too, some end anyway: that is `retryable`."""
 
     code = "too_many"
     http_status = 429
+
+    def __init__(self, message: str, /, *, retryable: bool = False, **facts: JsonValue) -> None:
+        super().__init__(message, **facts)
+        self.retryable = retryable
 
 
 class Timeout(TransferError):
@@ -209,7 +215,7 @@ class UnknownError(TransferError):
     def __init__(self, code: str, message: str, /, *, retryable: bool, **facts: JsonValue) -> None:
         super().__init__(message, **facts)
         self.code = code  # type: ignore[misc]
-        self.retryable = retryable  # type: ignore[misc]
+        self.retryable = retryable
 
 
 ERRORS: dict[str, type[TransferError]] = {
@@ -218,7 +224,10 @@ ERRORS: dict[str, type[TransferError]] = {
 
 
 def error_of(code: str, message: str, *, retryable: bool, facts: dict[str, JsonValue]) -> TransferError:
-    """The error that a peer named by its code."""
-    if (known := ERRORS.get(code)) is not None:
-        return known(message, **facts)
-    return UnknownError(code, message, retryable=retryable, **facts)
+    """The error that a peer named by its code. What the class says of `retryable` counts, where it says it."""
+    known = ERRORS.get(code)
+    if known is None:
+        return UnknownError(code, message, retryable=retryable, **facts)
+    if known is TooMany:
+        return TooMany(message, retryable=retryable, **facts)
+    return known(message, **facts)
