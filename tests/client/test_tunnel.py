@@ -6,6 +6,7 @@ import os
 import pty
 import sys
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from tests.client.test_cli import Towline
 from tests.server import running
 from tests.upstream import Handler, Upstream, echo
 from transfer.protocol.errors import BadMessage, ProxyDenied, ProxyFailed
+from transfer.protocol.limits import PROTOCOL
 from transfer.settings import Settings
 
 BINARY = b"\x00\xff binary"
@@ -46,16 +48,19 @@ async def hostile(connection: ServerConnection) -> None:
 
 
 def satisfied(code: int) -> Handler:
-    """Has enough after the first message, says so at length, and closes with this code."""
+    """A server with a tunnel that has enough after the first message, says so at length, and closes with this code."""
 
     async def handle(connection: ServerConnection) -> None:
-        try:
-            await connection.recv()
-            for number in range(100):
-                await connection.send(f"enough {number}")
-            await connection.close(code)
-        except ConnectionClosed:
-            return
+        await connection.recv()
+        await connection.send('{"type":"ready","url":"/proxy/satisfied"}')
+        await connection.recv()
+        for number in range(100):
+            await connection.send(f"enough {number}")
+        closing = asyncio.create_task(connection.close(code))
+        with suppress(ConnectionClosed):
+            while True:
+                await connection.recv()
+        await closing
 
     return handle
 
@@ -67,11 +72,8 @@ async def server(tmp_path: Path) -> AsyncIterator[str]:
         Upstream(echo, subprotocols=[Subprotocol("chat")]) as chat,
         Upstream(banner) as with_banner,
         Upstream(hostile) as bad,
-        Upstream(satisfied(1000)) as done,
-        Upstream(satisfied(4321)) as fed_up,
     ):
         urls = {"plain": plain.url, "chat": chat.url, "banner": with_banner.url, "hostile": bad.url}
-        urls |= {"done": done.url, "fed_up": fed_up.url}
         upstreams = {name: {"url": url, "allow_private": True} for name, url in urls.items()}
         gone = {"gone": {"url": "ws://127.0.0.1:1/", "allow_private": True}}
         settings = Settings.model_validate(
@@ -183,11 +185,13 @@ async def test_it_ends_when_the_other_end_closes(towline: Towline) -> None:
     ]
 
 
-@pytest.mark.parametrize(("upstream", "code"), [("done", 0), ("fed_up", 1)])
+@pytest.mark.parametrize(("close_code", "code"), [(1000, 0), (4321, 1)])
 async def test_the_close_decides_how_it_ends_while_lines_still_go_out(
-    towline: Towline, upstream: str, code: int
+    tmp_path: Path, close_code: int, code: int
 ) -> None:
-    ended = await towline("proxy", upstream, stdin=b"a line of text\n" * 400_000, code=code)
+    async with Upstream(satisfied(close_code), subprotocols=[Subprotocol(PROTOCOL)]) as server:
+        towline = Towline(tmp_path, server.url.replace("ws:", "http:"))
+        ended = await towline("proxy", "satisfied", stdin=b"a line of text\n" * 400_000, code=code)
     assert ended.out == "".join(f"enough {number}\n" for number in range(100))
     closed = ["the other end has closed the tunnel", "towline: the tunnel was closed with 4321"][code]
     assert ended.err == f"{closed}\n"
