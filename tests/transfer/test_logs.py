@@ -338,27 +338,29 @@ async def test_a_pipe_gets_lines_for_people_when_that_is_wanted(tmp_path: Path) 
 # -------------------------------------------------------------------------------------------------------------- a line
 
 
-class Lines(logging.Handler):
-    """Keeps what would be written."""
+class Lines(logging.Filter):
+    """Keeps what would be written, and lets nobody else have it: a report of pytest's cannot carry half a surrogate
+    pair from one process to another."""
 
     def __init__(self, log_format: logs.LogFormat) -> None:
         super().__init__()
-        self.setFormatter(logs.formatter(log_format, is_terminal=False))
+        self._formatter = logs.formatter(log_format, is_terminal=False)
         self.lines: list[str] = []
 
-    def emit(self, record: logging.LogRecord) -> None:
-        self.lines.append(self.format(record))
+    def filter(self, record: logging.LogRecord) -> bool:
+        self.lines.append(self._formatter.format(record))
+        return False
 
 
 @pytest.fixture(params=FORMATS)
 def lines(request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
     """What `towline.test` writes in each format."""
     caplog.set_level("INFO", "towline")
-    handler = Lines(request.param)
+    kept = Lines(request.param)
     logger = logging.getLogger("towline.test")
-    logger.addHandler(handler)
-    yield handler.lines
-    logger.removeHandler(handler)
+    logger.addFilter(kept)
+    yield kept.lines
+    logger.removeFilter(kept)
 
 
 @pytest.mark.parametrize("character", CONTROL, ids=lambda character: f"{ord(character):04x}")
