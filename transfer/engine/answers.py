@@ -1,0 +1,53 @@
+"""What is said over HTTP where no application gives the answer, ready to be sent."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from starlette.responses import Response
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+
+from transfer.problems import problem_response
+from transfer.protocol.errors import Timeout, TooLarge, TooMany
+
+RETRY_AFTER_SECONDS: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """Whole responses, to those who pass a limit; each ends the connection."""
+
+    too_many: bytes
+    head_too_large: bytes
+    too_slow: bytes
+
+    @classmethod
+    def prepared(cls, max_head_bytes: int, max_head_fields: int) -> "Answers":
+        """The answers of a server with these limits."""
+        return cls(
+            too_many=_raw(
+                problem_response(
+                    503,
+                    TooMany.code,
+                    "the server has as many connections as it takes, or as it takes from one address: come back later",
+                    retryable=True,
+                    headers={"retry-after": str(RETRY_AFTER_SECONDS)},
+                )
+            ),
+            head_too_large=_raw(
+                problem_response(
+                    431,
+                    TooLarge.code,
+                    f"the head of a request is at most {max_head_bytes} bytes and {max_head_fields} fields",
+                    facts={"limit": max_head_bytes},
+                )
+            ),
+            too_slow=_raw(
+                problem_response(408, Timeout.code, "the request was not complete in time", retryable=Timeout.retryable)
+            ),
+        )
+
+
+def _raw(response: Response) -> bytes:
+    """An answer as it goes over the wire."""
+    fields = b"".join(b"%s: %s\r\n" % field for field in response.raw_headers)
+    return STATUS_LINE[response.status_code] + fields + b"connection: close\r\n\r\n" + bytes(response.body)
