@@ -42,7 +42,7 @@ class Places:
 
     def __init__(self, total: int, per_address: int) -> None:
         self.taken = 0
-        self.surplus: set[Surplus] = set()
+        self._surplus: set[Surplus] = set()
         self._total = total
         self._per_address = per_address
         self._by_network: Counter[str] = Counter()
@@ -58,8 +58,18 @@ class Places:
         self._by_network[network] += 1
         return Place(self, network)
 
-    def turned_away(self, address: str, now: float) -> None:
-        """Log that there was no place, but not each time: who is turned away may be back at once."""
+    def turn_away(
+        self, address: str, transport: asyncio.Transport, answer: bytes, loop: asyncio.AbstractEventLoop
+    ) -> "Surplus | None":
+        """Have a connection that got no place wait for its refusal; None where it was reset, as too many do that."""
+        self._log_refusal(address, loop.time())
+        if len(self._surplus) >= MAX_SURPLUS:
+            transport.abort()
+            return None
+        return Surplus(transport, answer, self._surplus, loop)
+
+    def _log_refusal(self, address: str, now: float) -> None:
+        """Not each time: who is turned away may be back at once."""
         self._turned_away += 1
         if now >= self._silent_until:
             self._silent_until = now + SECONDS_BETWEEN_LINES
@@ -94,14 +104,11 @@ class Surplus:
     """A connection for which there was no place: it is told so when it asks for something."""
 
     def __init__(
-        self, transport: asyncio.Transport, answer: bytes, places: Places, loop: asyncio.AbstractEventLoop
+        self, transport: asyncio.Transport, answer: bytes, waiting: "set[Surplus]", loop: asyncio.AbstractEventLoop
     ) -> None:
         self._transport = transport
         self._answer = answer
-        self._waiting = places.surplus
-        if len(self._waiting) >= MAX_SURPLUS:
-            transport.abort()
-            return
+        self._waiting = waiting
         self._waiting.add(self)
         self._timer = loop.call_later(SURPLUS_SECONDS, transport.abort)
 
@@ -113,6 +120,5 @@ class Surplus:
 
     def gone(self) -> None:
         """The connection has ended."""
-        if self in self._waiting:
-            self._waiting.remove(self)
-            self._timer.cancel()
+        self._waiting.discard(self)
+        self._timer.cancel()

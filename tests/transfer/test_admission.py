@@ -2,7 +2,7 @@
 
 import pytest
 
-from transfer.admission import Places, network_of
+from transfer.admission import MAX_SURPLUS, Places, Surplus, network_of
 
 
 def test_one_address_gets_its_share_and_others_the_rest() -> None:
@@ -47,12 +47,53 @@ def test_whom_an_address_belongs_to(address: str, network: str) -> None:
     assert network_of(address) == network
 
 
+class Clock:
+    """Stands in for a loop: tells the time that a test says, and calls nothing."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def time(self) -> float:
+        return self.now
+
+    def call_later(self, delay: float, callback: object) -> "Clock":
+        return self
+
+    def cancel(self) -> None: ...
+
+
+class Wire:
+    """Stands in for the transport of a connection."""
+
+    def __init__(self) -> None:
+        self.aborted = False
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+def turned_away(places: Places, clock: Clock) -> tuple[Surplus | None, bool]:
+    """One more who got no place: how it waits, and whether it was reset."""
+    wire = Wire()
+    return places.turn_away("192.0.2.2", wire, b"", clock), wire.aborted  # type: ignore[arg-type]
+
+
 def test_of_many_who_are_turned_away_the_log_tells_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
-    places = Places(total=1, per_address=1)
+    places, clock = Places(total=1, per_address=1), Clock()
     places.take("192.0.2.1")
-    for second in (0, 1, 59, 61, 62):
-        places.turned_away("192.0.2.2", float(second))
+    for clock.now in (0, 1, 59, 61, 62):
+        turned_away(places, clock)
     assert caplog.messages == [
         "refused too_many: 192.0.2.2: 1 connections are open, 1 were turned away so far",
         "refused too_many: 192.0.2.2: 1 connections are open, 4 were turned away so far",
     ]
+
+
+def test_only_so_many_wait_for_their_refusal() -> None:
+    places, clock = Places(total=0, per_address=0), Clock()
+    waiting = [turned_away(places, clock)[0] for _ in range(MAX_SURPLUS)]
+    assert turned_away(places, clock) == (None, True)
+    assert waiting[0] is not None
+    waiting[0].gone()
+    surplus, was_reset = turned_away(places, clock)
+    assert (surplus is not None, was_reset) == (True, False)

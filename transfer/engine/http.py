@@ -53,8 +53,8 @@ class HttpProtocol(HttpToolsProtocol):
         self._place = self._settings.places.take(address)
         self._farewell = Farewell(transport, self.loop, HTTP_PATIENCE)
         if self._place is None:
-            self._settings.places.turned_away(address, self.loop.time())
-            self._surplus = Surplus(transport, self._settings.answers.too_many, self._settings.places, self.loop)
+            answer = self._settings.answers.too_many
+            self._surplus = self._settings.places.turn_away(address, transport, answer, self.loop)
         else:
             self._deadline.start(self._limits.handshake_timeout)
 
