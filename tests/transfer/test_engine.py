@@ -127,6 +127,12 @@ class Peer:
             data += piece
         return data
 
+    async def read_some(self) -> bytes:
+        """What has come, before the server closes."""
+        piece = await asyncio.get_running_loop().sock_recv(self._socket, 65_536)
+        assert piece
+        return piece
+
     async def hears(self, end: bytes) -> None:
         """Something that ends with this comes, before the server closes."""
         assert (await self.read(end)).endswith(end)
@@ -460,7 +466,13 @@ async def test_a_client_is_not_given_up_while_we_are_the_ones_who_do_not_read() 
 
 
 async def test_a_client_that_answers_no_ping_is_given_up() -> None:
-    async with serving(echo, ping_interval=0.05, ping_timeout=0.1) as (url, server), Peer(url) as peer, patience():
+    heard = asyncio.get_running_loop().create_future()
+
+    async def endpoint(websocket: WebSocket) -> None:
+        await websocket.accept()
+        heard.set_result(await websocket.receive())
+
+    async with serving(endpoint, ping_interval=0.05, ping_timeout=0.1) as (url, server), Peer(url) as peer, patience():
         await peer.upgrade()
         assert (await peer.read()).endswith(
             Frame(Opcode.CLOSE, Close(1011, "keepalive ping timeout").serialize()).serialize(mask=False)
@@ -476,6 +488,29 @@ async def test_a_client_that_reads_nothing_is_given_up_though_we_do_not_read_eit
                 await peer.send_frame(Opcode.BINARY, bytes(8 * MIB))
         assert await peer.was_reset()
         await all_gone(server)
+
+
+async def test_of_the_pings_of_a_peer_that_reads_nothing_the_last_one_is_answered() -> None:
+    left_to_send = asyncio.get_running_loop().create_future()
+
+    async def endpoint(websocket: WebSocket) -> None:
+        await websocket.accept()
+        await websocket.receive()
+        left_to_send.set_result(websocket.scope["extensions"][TRANSPORT].get_write_buffer_size())
+        await websocket.receive()
+
+    async with serving(endpoint) as (url, _), Peer(url) as peer, patience():
+        await peer.upgrade()
+        pings = Frame(Opcode.PING, bytes(125)).serialize(mask=True) * 8_192
+        for _ in range(16):
+            await peer.send(pings)
+        await peer.send_frame(Opcode.PING, b"the last one")
+        await peer.send_frame(Opcode.TEXT, b"")
+        assert await left_to_send < MIB
+        last_pong = Frame(Opcode.PONG, b"the last one").serialize(mask=False)
+        heard = b""
+        while not heard.endswith(last_pong):
+            heard = heard[-len(last_pong) :] + await peer.read_some()
 
 
 async def test_a_client_is_not_given_up_because_this_process_was_held_up() -> None:

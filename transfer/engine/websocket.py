@@ -4,6 +4,7 @@
   and an application that sends after the engine has closed hears of a client that is gone.
 - A message that has begun comes in time, however small its fragments (4408). A close inside a fragmented message is a
   close like any other: RFC 6455 lets control frames stand there.
+- A peer that pings and does not read is owed one pong, of its last ping.
 - A pong is waited for while it may sit behind what our own back-pressure keeps us from reading, and while the peer
   still reads what was sent before the ping.
 - Once a connection is ending and its peer acknowledges nothing for a while, the transport is aborted.
@@ -11,6 +12,7 @@
 """
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import Any, Final, cast
 
@@ -20,7 +22,9 @@ from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
 from websockets.frames import CloseCode, Frame, Opcode
+from websockets.protocol import State
 from websockets.server import ServerProtocol
+from websockets.typing import BytesLike
 
 from transfer.admission import Place
 from transfer.deadlines import STEPS, Deadline, Pace
@@ -38,12 +42,27 @@ _BAD_REQUEST: Final = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent
 
 
 class Framing(ServerProtocol):
-    """websockets' reading of frames, which would call a close inside a fragmented message a protocol error."""
+    """websockets' reading of frames, which would call a close inside a fragmented message a protocol error, and would
+    answer each ping however many answers lie there unread."""
+
+    def __init__(self, max_size: int, logger: logging.Logger, writable: asyncio.Event) -> None:
+        super().__init__(max_size=max_size, logger=logger)
+        self._writable = writable
+        self._owed: BytesLike | None = None
 
     def recv_frame(self, frame: Frame) -> None:
+        if frame.opcode is Opcode.PING and not self._writable.is_set():
+            self._owed = frame.data  # RFC 6455, section 5.5.3: the most recent ping alone may be answered
+            return
         if frame.opcode is Opcode.CLOSE:
             self.current_size = None  # what has come of the message is given up
         super().recv_frame(frame)
+
+    def answer_last_ping(self) -> None:
+        """What was sent before is on its way: send the pong that is owed, if one is."""
+        owed, self._owed = self._owed, None
+        if owed is not None and self.state is State.OPEN:
+            self.send_pong(owed)
 
     def send_close(self, code: CloseCode | int | None = None, reason: str = "") -> None:
         """1005 stands for a close without a status (RFC 6455, section 7.4.1)."""
@@ -53,6 +72,7 @@ class Framing(ServerProtocol):
 class WebSocketProtocol(WebSocketsSansIOProtocol):
     """A WebSocket, from its upgrade request to its end."""
 
+    conn: Framing
     _farewell: Farewell
 
     def __init__(
@@ -63,7 +83,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        self.conn = Framing(max_size=config.ws_max_size, logger=self.logger)
+        self.conn = Framing(config.ws_max_size, self.logger, self.writable)
         assert isinstance(config, EngineConfig)
         self.close_timeout = CLOSE_SECONDS
         self.received_bytes = 0
@@ -178,6 +198,12 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         if not self.read_paused:
             self.read_paused = True
             self.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if not self.transport.is_closing():
+            self.conn.answer_last_ping()
+            self.transport.write(b"".join(self.conn.data_to_send()))
 
     async def receive(self) -> ASGIReceiveEvent:
         event = await super().receive()
