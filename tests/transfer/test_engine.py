@@ -477,6 +477,7 @@ async def test_a_client_that_answers_no_ping_is_given_up() -> None:
         assert (await peer.read()).endswith(
             Frame(Opcode.CLOSE, Close(1011, "keepalive ping timeout").serialize()).serialize(mask=False)
         )
+        assert (await heard)["code"] == 1006
         await all_gone(server)
 
 

@@ -269,6 +269,8 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
                 self.conn.send_ping(self.pending_ping_payload)  # what is gone answers with a reset
                 self.transport.write(b"".join(self.conn.data_to_send()))
             return
+        if not self.close_sent and not self.transport.is_closing():
+            self.queue.put_nowait({"type": "websocket.disconnect", "code": CloseCode.ABNORMAL_CLOSURE})
         super().keepalive_timeout()
         self._farewell.begin()
 
