@@ -5,22 +5,28 @@ import json
 import random
 import select
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import pytest
 from fastapi import FastAPI, Request, Response, WebSocket, WebSocketDisconnect
 from starlette.requests import ClientDisconnect
+from starlette.responses import StreamingResponse
+from uvicorn.server import ServerState
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.frames import Close, Frame, Opcode
 
 from tests.server import serving_apart
-from transfer import admission, engine
+from transfer import admission
 from transfer.echo import echo_endpoint as echo
+from transfer.engine.config import ConnectionLimits, EngineConfig
 from transfer.engine.farewell import Farewell
+from transfer.engine.http import HTTP_PATIENCE, HttpProtocol
 from transfer.engine.scope import TRANSPORT
+from transfer.engine.websocket import WebSocketProtocol
 from transfer.protocol.limits import MAX_ECHO_BYTES, MAX_HEAD_BYTES, MAX_HEAD_FIELDS, MIB
 from transfer.server import Server
 from transfer.settings import Settings
@@ -127,11 +133,13 @@ class Peer:
             data += piece
         return data
 
-    async def read_some(self) -> bytes:
-        """What has come, before the server closes."""
-        piece = await asyncio.get_running_loop().sock_recv(self._socket, 65_536)
-        assert piece
-        return piece
+    async def reads_up_to(self, end: bytes) -> None:
+        """Much comes, and then this, before the server closes; what comes after it may be read as well."""
+        data = b""
+        while end not in data:
+            piece = await asyncio.get_running_loop().sock_recv(self._socket, 65_536)
+            assert piece
+            data = data[-len(end) :] + piece
 
     async def hears(self, end: bytes) -> None:
         """Something that ends with this comes, before the server closes."""
@@ -255,16 +263,20 @@ async def test_a_peer_may_vanish_with_its_echo_on_the_way() -> None:
         await all_gone(server)
 
 
-async def test_an_http_response_that_nobody_reads_is_reset(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "HTTP_PATIENCE", 0.2)
+@pytest.mark.parametrize("connection", [b"close", b"keep-alive"])
+@pytest.mark.parametrize("pieces", [1, 16])
+async def test_an_http_response_that_nobody_reads_is_reset(
+    connection: bytes, pieces: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("transfer.engine.http.HTTP_PATIENCE", 0.2)
     app = FastAPI()
 
     @app.get("/")
     async def much() -> Response:
-        return Response(bytes(16 * MIB))
+        return StreamingResponse(bytes(16 * MIB // pieces) for _ in range(pieces))
 
     async with serving_app(app) as (url, server), Peer(url) as peer:
-        await peer.send(b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+        await peer.send(b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: %s\r\n\r\n" % connection)
         assert await peer.was_reset()
         await all_gone(server)
 
@@ -299,59 +311,105 @@ async def test_an_application_can_abort() -> None:
 
 
 class Clock:
-    """Stands in for a loop: `pass_time` runs what was to be called later."""
+    """Stands in for a loop: `pass_time` runs what was to be called until then."""
 
     def __init__(self) -> None:
-        self._later: Callable[[], object] | None = None
+        self._now = 0.0
+        self._timers: list[Timer] = []
 
-    def call_later(self, delay: float, callback: Callable[[int], object], argument: int) -> "Clock":
-        self._later = lambda: callback(argument)
-        return self
+    def time(self) -> float:
+        return self._now
+
+    def call_later(self, delay: float, callback: Callable[..., object], *arguments: object) -> "Timer":
+        self._timers.append(Timer(self._now + delay, callback, arguments))
+        return self._timers[-1]
+
+    def pass_time(self, seconds: float) -> None:
+        until = self._now + seconds
+        while due := [timer for timer in self._timers if timer.at <= until]:
+            timer = min(due, key=lambda timer: timer.at)
+            self._timers.remove(timer)
+            self._now = timer.at
+            if not timer.cancelled:
+                timer.callback(*timer.arguments)
+        self._now = until
+
+
+@dataclass(slots=True)
+class Timer:
+    """What a Clock calls later."""
+
+    at: float
+    callback: Callable[..., object]
+    arguments: tuple[object, ...]
+    cancelled: bool = False
 
     def cancel(self) -> None:
-        self._later = None
-
-    def pass_time(self) -> None:
-        later, self._later = self._later, None
-        if later is not None:
-            later()
+        self.cancelled = True
 
 
 class Pipe:
     """Stands in for a transport with so many bytes left to send."""
 
-    def __init__(self) -> None:
+    def __init__(self, socket: socket.socket) -> None:
         self.left = 100
         self.aborted = False
+        self._socket = socket
 
     def get_write_buffer_size(self) -> int:
         return self.left
 
-    def get_extra_info(self, _: str) -> socket.socket:
-        with socket.socket() as closed:
-            return closed
+    def get_extra_info(self, name: str) -> socket.socket | None:
+        return self._socket if name == "socket" else None
+
+    def is_closing(self) -> bool:
+        return self.aborted
 
     def abort(self) -> None:
         self.aborted = True
 
 
-def test_a_slow_peer_gets_all_the_time_it_needs_and_a_dead_one_does_not() -> None:
-    clock, pipe = Clock(), Pipe()
+@pytest.fixture
+def pipe() -> Iterator[Pipe]:
+    with socket.socket(type=socket.SOCK_DGRAM) as unused:
+        yield Pipe(unused)
+
+
+def test_a_slow_peer_gets_all_the_time_it_needs_and_a_dead_one_does_not(pipe: Pipe) -> None:
+    clock = Clock()
     farewell = Farewell(pipe, clock, 1.0)  # type: ignore[arg-type]
     farewell.begin()
     for left in (99, 98, 1, 0, 0):
+        clock.pass_time(0.7)
         pipe.left = left
-        clock.pass_time()
+        clock.pass_time(0.25)
         assert not pipe.aborted
-    pipe.left = 0
     farewell.end()
     farewell.begin()
     pipe.left = 5
-    clock.pass_time()
+    clock.pass_time(10)
     assert not pipe.aborted
     again = Farewell(pipe, clock, 1.0)  # type: ignore[arg-type]
     again.begin()
-    clock.pass_time()
+    clock.pass_time(0.9)
+    assert not pipe.aborted
+    clock.pass_time(0.1)
+    assert pipe.aborted
+
+
+def test_each_time_that_a_response_waits_for_its_reader_the_patience_begins_anew(pipe: Pipe) -> None:
+    clock = Clock()
+    config = EngineConfig(web(), ConnectionLimits(handshake_timeout=3_600), ws=WebSocketProtocol, log_config=None)
+    protocol = HttpProtocol(config, ServerState(), {}, clock)  # type: ignore[arg-type]
+    protocol.connection_made(pipe)  # type: ignore[arg-type]
+    for _ in range(3):
+        protocol.pause_writing()
+        clock.pass_time(HTTP_PATIENCE - 1)
+        protocol.resume_writing()
+        clock.pass_time(HTTP_PATIENCE)
+    assert not pipe.aborted
+    protocol.pause_writing()
+    clock.pass_time(HTTP_PATIENCE)
     assert pipe.aborted
 
 
@@ -508,10 +566,7 @@ async def test_of_the_pings_of_a_peer_that_reads_nothing_the_last_one_is_answere
         await peer.send_frame(Opcode.PING, b"the last one")
         await peer.send_frame(Opcode.TEXT, b"")
         assert await left_to_send < MIB
-        last_pong = Frame(Opcode.PONG, b"the last one").serialize(mask=False)
-        heard = b""
-        while not heard.endswith(last_pong):
-            heard = heard[-len(last_pong) :] + await peer.read_some()
+        await peer.reads_up_to(Frame(Opcode.PONG, b"the last one").serialize(mask=False))
 
 
 async def test_a_client_is_not_given_up_because_this_process_was_held_up() -> None:

@@ -12,6 +12,7 @@ from typing import Any, Final, cast
 
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDisconnected
 
+from transfer.deadlines import STEPS
 from transfer.engine.scope import TRANSPORT
 from transfer.protocol.limits import FAREWELL_SECONDS
 
@@ -20,7 +21,8 @@ _LAST_ACK_RECEIVED: Final = slice(56, 60)
 
 
 class Farewell:
-    """Looks after the end of a connection: aborts it when its peer acknowledges nothing for `patience` seconds."""
+    """Looks after a connection on which we send nothing new and wait until what was sent has come to its peer: aborts
+    it when the peer acknowledges nothing for `patience` seconds."""
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, patience: float) -> None:
         self._transport = transport
@@ -34,21 +36,28 @@ class Farewell:
         if self._timer is None and not self._over:
             self._look_later()
 
+    def put_off(self) -> None:
+        """More is going to be sent, after all."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
     def end(self) -> None:
         """The connection is gone."""
         self._over = True
-        if self._timer is not None:
-            self._timer.cancel()
+        self.put_off()
 
-    def _look_later(self) -> None:
-        self._timer = self._loop.call_later(self._patience, self._look, unacknowledged_bytes(self._transport))
+    def _look_later(self, quiet_steps: int = 0) -> None:
+        left = unacknowledged_bytes(self._transport)
+        self._timer = self._loop.call_later(self._patience / STEPS, self._look, left, quiet_steps)
 
-    def _look(self, before: int) -> None:
-        buffered = self._transport.get_write_buffer_size()
-        if buffered and unacknowledged_bytes(self._transport) >= before:
+    def _look(self, before: int, quiet_steps: int) -> None:
+        if not self._transport.get_write_buffer_size() or unacknowledged_bytes(self._transport) < before:
+            self._look_later()  # what is in the kernel's buffer alone is the kernel's worry
+        elif quiet_steps + 1 < STEPS:
+            self._look_later(quiet_steps + 1)
+        else:
             self._reset()
-        else:  # what is in the kernel's buffer alone is the kernel's worry
-            self._look_later()
 
     def _reset(self) -> None:
         """Give up, in the kernel too: it would go on offering the rest for a quarter of an hour."""

@@ -2,7 +2,8 @@
 
 - The surplus of connections is turned away (`transfer.admission`).
 - What is too slow gets a 408, what is too large a 431; what never asked for anything is just closed.
-- Once a connection is ending and its peer acknowledges nothing for a while, the transport is aborted.
+- Where a connection is ending, or a response waits for its reader, and the peer acknowledges nothing for a while, the
+  transport is aborted.
 """
 
 import asyncio
@@ -150,6 +151,17 @@ class HttpProtocol(HttpToolsProtocol):
             self.transport.close()  # it never asked for anything
         else:
             self._refuse(self._settings.answers.too_slow)
+
+    # -------------------------------------------------------------------------------------------------- responses
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._farewell.begin()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if not self.transport.is_closing():
+            self._farewell.put_off()
 
     # ---------------------------------------------------------------------------------------------------- endings
 
