@@ -435,6 +435,26 @@ async def test_clients_that_are_sending_read_1012_when_the_server_stops() -> Non
             await sending
 
 
+async def test_an_upgrade_without_an_answer_is_told_to_come_back_later_when_the_server_stops() -> None:
+    arrived, go_on = asyncio.Event(), asyncio.Event()
+
+    async def endpoint(websocket: WebSocket) -> None:
+        arrived.set()
+        await go_on.wait()
+        with pytest.raises(WebSocketDisconnect):
+            await websocket.accept()
+
+    async with serving(endpoint) as (url, server), Peer(url) as peer, patience():
+        await peer.send(UPGRADE)
+        await arrived.wait()
+        server.stop()
+        head, _, body = (await peer.read()).partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 503 ")
+        assert b"\r\nretry-after: 10" in head
+        assert (json.loads(body)["code"], json.loads(body)["retryable"]) == ("shutting_down", True)
+        go_on.set()
+
+
 async def test_a_client_is_heard_out_after_1012_so_that_it_reads_that_and_not_a_reset() -> None:
     async with serving(echo) as (url, server), Peer(url) as peer, patience():
         await peer.upgrade()

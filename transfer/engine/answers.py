@@ -7,18 +7,19 @@ from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from transfer.problems import problem_response
-from transfer.protocol.errors import Timeout, TooLarge, TooMany
+from transfer.protocol.errors import ShuttingDown, Timeout, TooLarge, TooMany
 
 RETRY_AFTER_SECONDS: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """Whole responses, to those who pass a limit; each ends the connection."""
+    """Whole responses; each ends the connection."""
 
     too_many: bytes
     head_too_large: bytes
     too_slow: bytes
+    shutting_down: bytes
 
     @classmethod
     def prepared(cls, max_head_bytes: int, max_head_fields: int) -> "Answers":
@@ -43,6 +44,15 @@ class Answers:
             ),
             too_slow=_raw(
                 problem_response(408, Timeout.code, "the request was not complete in time", retryable=Timeout.retryable)
+            ),
+            shutting_down=_raw(
+                problem_response(
+                    503,
+                    ShuttingDown.code,
+                    "the server stops: come back when it has started again",
+                    retryable=ShuttingDown.retryable,
+                    headers={"retry-after": str(RETRY_AFTER_SECONDS)},
+                )
             ),
         )
 

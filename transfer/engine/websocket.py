@@ -85,6 +85,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self.conn = Framing(config.ws_max_size, self.logger, self.writable)
         assert isinstance(config, EngineConfig)
+        self._answers = config.answers
         self.close_timeout = CLOSE_SECONDS
         self.received_bytes = 0
         self._pace = Pace(config.limits.min_upload_rate, config.limits.message_timeout)
@@ -238,10 +239,12 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self._farewell.begin()
 
     def close_for_restart(self) -> None:
-        """Close with 1012, and hear the peer out, so that it reads the close and not a reset."""
+        """Close with 1012, and hear the peer out, so that it reads the close and not a reset. An upgrade that has no
+        answer yet is refused."""
         self.stop_keepalive()
-        if not self.handshake_complete:
-            super().shutdown()
+        if not self.handshake_complete and not self.transport.is_closing():
+            self.transport.write(self._answers.shutting_down)
+            self.transport.close()
         elif not self.close_sent and not self.transport.is_closing():
             self.queue.put_nowait({"type": "websocket.disconnect", "code": CloseCode.SERVICE_RESTART})
             self.conn.send_close(CloseCode.SERVICE_RESTART)
