@@ -636,6 +636,22 @@ async def test_what_is_no_handshake_is_answered_and_not_left_hanging(request_byt
         assert (await peer.read(b"\r\n")).split()[1][:1] in (b"4", b"5")
 
 
+@pytest.mark.parametrize(
+    ("before", "begin", "end"),
+    [(b"", b"GET /echo?", b" HTTP/1.1\r\n"), (b"GET /echo HTTP/1.1\r\n", b"x: ", b"\r\n")],
+)
+async def test_a_line_of_an_upgrade_may_be_so_long_and_no_longer(before: bytes, begin: bytes, end: bytes) -> None:
+    rest = UPGRADE.partition(b"\r\n")[2]
+    async with serving_app(web()) as (url, _), patience():
+        for size, status in ((8_192, 101), (8_193, 431)):
+            async with Peer(url) as peer:
+                await peer.send(before + begin + b"y" * (size - len(begin) - len(end)) + end + rest)
+                assert int((await peer.read(b"\r\n")).split()[1]) == status
+                if status == 431:
+                    body = (await peer.read()).partition(b"\r\n\r\n")[2]
+                    assert (json.loads(body)["code"], json.loads(body)["limit"]) == ("too_large", 8_192)
+
+
 @pytest.mark.parametrize("early", [b"\x89\x80aaaa", b"\x88\x80aaaa", b"\x81\x85aaaahello", b"\xff\xff"])
 async def test_frames_before_the_answer_to_the_handshake_end_the_connection(early: bytes) -> None:
     arrived, answer = asyncio.Event(), asyncio.Event()

@@ -5,6 +5,7 @@ from typing import Final
 
 from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+from websockets.http11 import MAX_LINE_LENGTH
 
 from transfer.problems import problem_response
 from transfer.protocol.errors import ShuttingDown, Timeout, TooLarge, TooMany
@@ -18,6 +19,7 @@ class Answers:
 
     too_many: bytes
     head_too_large: bytes
+    line_too_long: bytes
     too_slow: bytes
     shutting_down: bytes
 
@@ -34,13 +36,11 @@ class Answers:
                     headers={"retry-after": str(RETRY_AFTER_SECONDS)},
                 )
             ),
-            head_too_large=_raw(
-                problem_response(
-                    431,
-                    TooLarge.code,
-                    f"the head of a request is at most {max_head_bytes} bytes and {max_head_fields} fields",
-                    facts={"limit": max_head_bytes},
-                )
+            head_too_large=_too_large(
+                f"the head of a request is at most {max_head_bytes} bytes and {max_head_fields} fields", max_head_bytes
+            ),
+            line_too_long=_too_large(
+                f"a line in the head of an upgrade is at most {MAX_LINE_LENGTH} bytes", MAX_LINE_LENGTH
             ),
             too_slow=_raw(
                 problem_response(408, Timeout.code, "the request was not complete in time", retryable=Timeout.retryable)
@@ -55,6 +55,10 @@ class Answers:
                 )
             ),
         )
+
+
+def _too_large(detail: str, limit: int) -> bytes:
+    return _raw(problem_response(431, TooLarge.code, detail, facts={"limit": limit}))
 
 
 def _raw(response: Response) -> bytes:

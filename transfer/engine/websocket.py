@@ -21,6 +21,7 @@ from uvicorn._types import ASGIReceiveEvent, ASGISendEvent
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
+from websockets.exceptions import HeaderLineTooLong, RequestLineTooLong
 from websockets.frames import CloseCode, Frame, Opcode
 from websockets.protocol import State
 from websockets.server import ServerProtocol
@@ -136,7 +137,9 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self._pace.begin(0)
             self._assembly = self.loop.call_later(self._pace.step, self._look_at_assembly)
         if self.conn.handshake_exc is not None and not self.handshake_initiated:
-            self.transport.write(b"".join(self.conn.data_to_send()) or _BAD_REQUEST)
+            too_long = isinstance(self.conn.handshake_exc, RequestLineTooLong | HeaderLineTooLong)
+            answer = self._answers.line_too_long if too_long else b"".join(self.conn.data_to_send())
+            self.transport.write(answer or _BAD_REQUEST)
             self.transport.close()
 
     async def run_asgi(self) -> None:
