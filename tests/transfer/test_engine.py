@@ -235,7 +235,9 @@ async def test_a_dead_peer_with_a_full_buffer_is_reset_when_the_application_is_d
 
 
 @pytest.mark.parametrize(
-    "last_words", [Frame(Opcode.CLOSE, Close(1000, "").serialize()).serialize(mask=True), b"\xff\xff"]
+    "last_words",
+    [Frame(Opcode.CLOSE, Close(1000, "").serialize()).serialize(mask=True), b"\xff\xff"],
+    ids=["close", "nonsense"],  # masks are random, and names of tests are not
 )
 async def test_a_dead_peer_is_reset_though_the_application_still_sends(last_words: bytes) -> None:
     stuck = asyncio.Event()
@@ -953,6 +955,7 @@ CLOSE_TOO_LATE = Frame(Opcode.CLOSE, Close(4408, "message not complete in time")
         + Frame(Opcode.CONT, b"", fin=False).serialize(mask=True),
         Frame(Opcode.PING, b"abc").serialize(mask=True)[:-1],
     ],
+    ids=["fragment", "long", "fragments", "ping"],
 )
 async def test_a_message_that_does_not_come_to_its_end_closes_with_4408(begun: bytes) -> None:
     heard = asyncio.get_running_loop().create_future()
