@@ -2,12 +2,15 @@
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from transfer.engine.scope import MESSAGE_LIMIT
 from transfer.logs import SessionLog
 from transfer.principal import ANONYMOUS
+from transfer.protocol.limits import MAX_ECHO_BYTES
 
 
 async def echo_endpoint(websocket: WebSocket) -> None:
     """One connection, from its upgrade to its end. The engine bounds the size of messages."""
+    websocket.scope["extensions"][MESSAGE_LIMIT](MAX_ECHO_BYTES)
     await websocket.accept()
     with SessionLog("towline.echo", websocket, ANONYMOUS) as log:
         log.mode("echo")

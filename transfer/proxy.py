@@ -16,9 +16,11 @@ from websockets.frames import CloseCode
 
 from transfer import logs
 from transfer.dialing import NotAllowed, NotReached, Resolve, dial, resolve
+from transfer.engine.scope import MESSAGE_LIMIT
 from transfer.principal import ANONYMOUS
 from transfer.problems import shown
 from transfer.protocol.errors import ProxyDenied, ProxyFailed, TooMany
+from transfer.protocol.limits import MAX_ECHO_BYTES
 from transfer.protocol.messages import ProxyHeader, ProxyReadyMessage
 from transfer.settings import ProxySettings
 from transfer.tunnel import Tunnel, close_upstream
@@ -82,6 +84,7 @@ class Proxy:
         with self._one_of_few(ANONYMOUS):
             connection = await self._dial(route, _own_echo(websocket), hops, subprotocols, log)
             try:
+                websocket.scope["extensions"][MESSAGE_LIMIT](MAX_ECHO_BYTES)
                 yield connection
             finally:
                 await close_upstream(connection, CloseCode.GOING_AWAY, "")

@@ -24,7 +24,7 @@ from transfer.descriptors import connections_that_fit, raise_descriptor_limit
 from transfer.engine.config import ConnectionLimits, EngineConfig
 from transfer.engine.http import HttpProtocol
 from transfer.engine.websocket import WebSocketProtocol
-from transfer.protocol.limits import FAREWELL_SECONDS, MAX_ECHO_BYTES, MIB
+from transfer.protocol.limits import FAREWELL_SECONDS, MAX_MESSAGE_BYTES, MIB
 from transfer.settings import Settings
 
 BACKLOG: Final = 2048
@@ -118,7 +118,7 @@ async def serving(
         connection_limits or ConnectionLimits(),
         http=HttpProtocol,
         ws=WebSocketProtocol,
-        ws_max_size=MAX_ECHO_BYTES,
+        ws_max_size=MAX_MESSAGE_BYTES,
         ws_per_message_deflate=False,
         ws_ping_interval=ping_interval,
         ws_ping_timeout=ping_timeout,

@@ -190,12 +190,6 @@ class Session:
             content: str | bytes | None = message.get("bytes")
             content = message["text"] if content is None else content
             assert content is not None
-            if len(content) > limits.MAX_MESSAGE_BYTES:
-                reason = f"a message of more than {limits.MAX_MESSAGE_BYTES} bytes"
-                self._log.refused("too_big", reason)
-                self._log.ended("too_big")
-                await farewell(self._websocket, limits.CLOSE_TOO_BIG, reason)
-                return
             yield content
 
     def _take_chunk(self, content: bytes) -> None:

@@ -27,7 +27,7 @@ from transfer.engine.farewell import Farewell
 from transfer.engine.http import HTTP_PATIENCE, HttpProtocol
 from transfer.engine.scope import TRANSPORT
 from transfer.engine.websocket import WebSocketProtocol
-from transfer.protocol.limits import MAX_ECHO_BYTES, MAX_HEAD_BYTES, MAX_HEAD_FIELDS, MIB
+from transfer.protocol.limits import MAX_ECHO_BYTES, MAX_HEAD_BYTES, MAX_HEAD_FIELDS, MAX_MESSAGE_BYTES, MIB
 from transfer.server import Server
 from transfer.settings import Settings
 
@@ -204,14 +204,48 @@ async def test_a_character_may_be_split_between_fragments() -> None:
         assert await client.recv() == "é"
 
 
-async def test_a_message_over_the_limit_closes_with_1009() -> None:
-    async with serving(echo) as (url, _), opened(url) as client:
-        await client.send(bytes(MAX_ECHO_BYTES))
-        assert await client.recv() == bytes(MAX_ECHO_BYTES)
+async def takes_all(websocket: WebSocket) -> None:
+    """An endpoint without wishes of its own."""
+    await websocket.accept()
+    while (await websocket.receive())["type"] == "websocket.receive":
+        await websocket.send_text("taken")
+
+
+limited = pytest.mark.parametrize(("endpoint", "limit"), [(takes_all, MAX_MESSAGE_BYTES), (echo, MAX_ECHO_BYTES)])
+
+
+def binary_head(size: int, *, fin: bool = True) -> bytes:
+    """The beginning of a binary frame of at least 64 KiB: what comes before its content."""
+    return bytes([0x82 if fin else 0x02, 0xFF]) + size.to_bytes(8, "big") + bytes(4)
+
+
+@limited
+async def test_a_message_over_the_limit_closes_with_1009_and_is_heard_out(endpoint: Endpoint, limit: int) -> None:
+    async with serving(endpoint) as (url, _), opened(url) as client:
+        await client.send(bytes(limit))
+        assert await client.recv()
         with suppress(ConnectionClosed):
-            await client.send(bytes(MAX_ECHO_BYTES + 1))
+            await client.send(bytes(2 * limit))
         refused = await refusal_of(client)
         assert (refused and refused.code) == 1009
+
+
+@limited
+@pytest.mark.parametrize("pieces", [1, 2])
+async def test_a_message_over_the_limit_is_refused_before_it_has_come(
+    endpoint: Endpoint, limit: int, pieces: int
+) -> None:
+    async with serving(endpoint) as (url, server), Peer(url) as peer, patience():
+        await peer.upgrade()
+        if pieces == 2:
+            await peer.send(binary_head(MIB, fin=False) + bytes(MIB))
+            await peer.send(b"\x80" + binary_head(limit - MIB + 1)[1:])
+        else:
+            await peer.send(binary_head(limit + 1))
+        assert (await peer.read_exactly(4))[2:] == (1009).to_bytes(2, "big")
+        await peer.send(bytes(MIB))
+        await peer.read()  # to the end: it was no reset
+        await all_gone(server)
 
 
 # ----------------------------------------------------------------------------------------------------------- endings

@@ -12,3 +12,6 @@ to be received, and the disconnect behind it."""
 DRAIN: Final = "towline.drain"
 """Takes a function: it is called, once, when the server stops, instead of closing the WebSocket at once; the
 application then closes it with 1012 when nothing is on the way any more."""
+MESSAGE_LIMIT: Final = "towline.message_limit"
+"""Takes a number of bytes: the most that each message may have which begins from now on. Without it that is what
+`/ws` takes."""

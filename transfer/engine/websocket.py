@@ -4,6 +4,8 @@
   and an application that sends after the engine has closed hears of a client that is gone.
 - A message that has begun comes in time, however small its fragments (4408). A close inside a fragmented message is a
   close like any other: RFC 6455 lets control frames stand there.
+- A message has a limit of size, which the application may raise (`scope.MESSAGE_LIMIT`); what is longer is not kept but
+  dropped while it comes, so that its sender reads the close with 1009 and not a reset.
 - A peer that pings and does not read is owed one pong, of its last ping.
 - A pong is waited for while it may sit behind what our own back-pressure keeps us from reading, and while the peer
   still reads what was sent before the ping.
@@ -21,9 +23,8 @@ from uvicorn._types import ASGIReceiveEvent, ASGISendEvent
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
-from websockets.exceptions import HeaderLineTooLong, RequestLineTooLong
+from websockets.exceptions import HeaderLineTooLong, PayloadTooBig, RequestLineTooLong
 from websockets.frames import CloseCode, Frame, Opcode
-from websockets.protocol import State
 from websockets.server import ServerProtocol
 from websockets.typing import BytesLike
 
@@ -31,7 +32,7 @@ from transfer.admission import Place
 from transfer.deadlines import STEPS, Deadline, Pace
 from transfer.engine.config import EngineConfig
 from transfer.engine.farewell import Farewell, seconds_since_ack, unacknowledged_bytes
-from transfer.engine.scope import ARRIVALS, DRAIN, GONE, TRANSPORT
+from transfer.engine.scope import ARRIVALS, DRAIN, GONE, MESSAGE_LIMIT, TRANSPORT
 from transfer.protocol import limits
 
 WEBSOCKET_PATIENCE: Final = 1.0
@@ -62,7 +63,7 @@ class Framing(ServerProtocol):
     def answer_last_ping(self) -> None:
         """What was sent before is on its way: send the pong that is owed, if one is."""
         owed, self._owed = self._owed, None
-        if owed is not None and self.state is State.OPEN:
+        if owed is not None:
             self.send_pong(owed)
 
     def send_close(self, code: CloseCode | int | None = None, reason: str = "") -> None:
@@ -98,6 +99,8 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self._taken_at = 0.0
         self._unacknowledged = 0
         self._pong_due = 0.0
+        self._rest: Deadline | None = None
+        """Of a message that is too large, and of what follows it: the silence after which that was all."""
         self._drain: Callable[[], None] | None = None
         self._draining = False
         self._gone = asyncio.Event()
@@ -118,6 +121,8 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             # uvicorn would say 1005, as of a close that came without a status
             self.queue.put_nowait({"type": "websocket.disconnect", "code": CloseCode.ABNORMAL_CLOSURE})
         self._deadline.stop()
+        if self._rest is not None:
+            self._rest.stop()
         if self._assembly is not None:
             self._assembly.cancel()
         if self._place is not None:
@@ -130,6 +135,9 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     def data_received(self, data: bytes) -> None:
         if self.handshake_initiated and not self.handshake_complete:
             self.transport.abort()  # frames before the handshake was answered: this is no WebSocket client
+            return
+        if self._rest is not None:
+            self._rest.start(limits.FAREWELL_SECONDS)
             return
         self.received_bytes += len(data)
         super().data_received(data)
@@ -148,8 +156,12 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         extensions[ARRIVALS] = self
         extensions[DRAIN] = self._closes_itself
         extensions[GONE] = self._gone
+        extensions[MESSAGE_LIMIT] = self._limit_messages
         await super().run_asgi()
         self._farewell.begin()
+
+    def _limit_messages(self, max_bytes: int) -> None:
+        self.conn.max_message_size = max_bytes
 
     def _unanswered(self) -> None:
         """The handshake took too long, whoever's fault that is."""
@@ -205,7 +217,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        if not self.transport.is_closing():
+        if not self.close_sent and not self.transport.is_closing():
             self.conn.answer_last_ping()
             self.transport.write(b"".join(self.conn.data_to_send()))
 
@@ -249,16 +261,20 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self.transport.write(self._answers.shutting_down)
             self.transport.close()
         elif not self.close_sent and not self.transport.is_closing():
-            self.queue.put_nowait({"type": "websocket.disconnect", "code": CloseCode.SERVICE_RESTART})
             self.conn.send_close(CloseCode.SERVICE_RESTART)
-            self.transport.write(b"".join(self.conn.data_to_send()))
-            self.close_sent = True
-            self._gone.set()
-            if self.read_paused:
-                self.read_paused = False
-                self.transport.resume_reading()
-            self.close_timer = self.loop.call_later(self.close_timeout, self.transport.close)
+            self._close_and_hear_out(CloseCode.SERVICE_RESTART)
         self._farewell.begin()
+
+    def _close_and_hear_out(self, code: CloseCode) -> None:
+        """Send the close that `conn` has ready, and let the peer end what it is sending."""
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": code})
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.close_sent = True
+        self._gone.set()
+        if self.read_paused:
+            self.read_paused = False
+            self.transport.resume_reading()
+        self.close_timer = self.loop.call_later(self.close_timeout, self.transport.close)
 
     def send_keepalive_ping(self) -> None:
         super().send_keepalive_ping()
@@ -297,5 +313,11 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self._farewell.begin()
 
     def handle_parser_exception(self) -> None:
-        super().handle_parser_exception()
+        if isinstance(self.conn.parser_exc, PayloadTooBig) and not self.close_sent:
+            self._close_and_hear_out(CloseCode.MESSAGE_TOO_BIG)
+            self.frames, self._joined = [], None
+            self._rest = Deadline(self.loop, self.transport.close)
+            self._rest.start(limits.FAREWELL_SECONDS)
+        else:
+            super().handle_parser_exception()
         self._farewell.begin()
