@@ -23,7 +23,7 @@ from tests.server import http_client
 
 MIB: Final = 1 << 20
 DEADLINE: Final = 5.0
-"""What the issue gives the server for an answer, in seconds."""
+"""How long the server may take for an answer, in seconds."""
 FRAME: Final = 4 * MIB
 POINT: Final = 8 * MIB
 """After so many bytes the server makes a durable point of itself."""
