@@ -70,7 +70,7 @@ async def test_a_backup_that_is_killed_is_not_there_and_goes_on(plan: Plan, tmp_
     known = await made(data, plan.chance("backup"))
     seconds = {way: time_of(partial(run, data, tmp_path / f"{way}", copying=way)) for way in (True, False)}
     kills = case = 0
-    while kills < plan.count(24, 120):
+    while kills < plan.count(16, 120):
         case += 1
         chance, target = plan.chance("backup", case), tmp_path / f"backup-{case}"
         for _ in range(chance.randint(1, KILLS_AT_ONCE)):

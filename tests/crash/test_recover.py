@@ -85,7 +85,7 @@ async def test_a_recovery_that_is_killed_loses_nothing_and_goes_on(plan: Plan, t
     before = await made(pristine, plan.chance("recover"))
     expected = expected_names(pristine)
     kills, case, seconds = 0, 0, 0.0
-    while kills < plan.count(24, 120):
+    while kills < plan.count(16, 120):
         case += 1
         chance, data = plan.chance("recover", case), tmp_path / str(case)
         shutil.copytree(pristine, data)
