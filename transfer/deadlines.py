@@ -20,10 +20,6 @@ class Deadline:
         self._loop = loop
         self._timer: asyncio.TimerHandle | None = None
 
-    @property
-    def running(self) -> bool:
-        return self._timer is not None
-
     def start(self, seconds: float) -> None:
         """From now on; what was counted before is forgotten."""
         self.stop()

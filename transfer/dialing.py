@@ -23,9 +23,8 @@ CLOSE_SECONDS: Final = 2.0
 USER_AGENT: Final = "towline"
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 """From a host and a port to numeric addresses. Raises OSError."""
-logger = logging.getLogger("towline.proxy")
-websockets_logger = logging.getLogger("towline.proxy.websockets")
-websockets_logger.setLevel(logging.CRITICAL)
+logger = logging.getLogger("towline.proxy.websockets")
+logger.setLevel(logging.CRITICAL)
 
 
 class NotAllowed(Exception):
@@ -113,7 +112,7 @@ async def _upgrade(
             ping_timeout=None,
             close_timeout=CLOSE_SECONDS,
             proxy=None,
-            logger=websockets_logger,
+            logger=logger,
         )
     except BaseException:
         connected.close()

@@ -15,7 +15,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.frames import CloseCode
 
 from transfer import logs
-from transfer.dialing import NotAllowed, NotReached, Resolve, dial, resolve
+from transfer.dialing import NotAllowed, NotReached, dial, resolve
 from transfer.engine.scope import MESSAGE_LIMIT
 from transfer.principal import ANONYMOUS
 from transfer.problems import shown
@@ -33,11 +33,10 @@ LOGGER: Final = "towline.proxy"
 
 
 class Proxy:
-    """What all tunnels of a server share. `resolve` turns a host into addresses."""
+    """What all tunnels of a server share."""
 
-    def __init__(self, settings: ProxySettings, resolve: Resolve = resolve) -> None:
+    def __init__(self, settings: ProxySettings) -> None:
         self._settings = settings
-        self._resolve = resolve
         self._tunnels: Counter[str] = Counter()
 
     async def serve(self, websocket: WebSocket, upstream: str) -> None:
@@ -99,7 +98,7 @@ class Proxy:
                 allow_private=route.upstream.allow_private or route.url is None,
                 headers=headers | {HOPS_HEADER: str(hops + 1)},
                 subprotocols=subprotocols,
-                resolve=self._resolve,
+                resolve=resolve,
                 seconds=self._settings.open_timeout,
             )
         except NotAllowed as cause:

@@ -15,7 +15,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
 import client
-from tests.client.test_cli import Towline
+from tests.client.command import Towline
 from tests.server import running
 from tests.upstream import Handler, Upstream, echo
 from transfer.protocol.errors import BadMessage, ProxyDenied, ProxyFailed
@@ -81,13 +81,6 @@ async def server(tmp_path: Path) -> AsyncIterator[str]:
         )
         async with running(settings) as url:
             yield url
-
-
-@pytest.fixture
-async def towline(tmp_path: Path, server: str) -> Towline:
-    folder = tmp_path / "here"
-    folder.mkdir()
-    return Towline(folder, server)
 
 
 # ----------------------------------------------------------------------------------------------------------- library
