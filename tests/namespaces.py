@@ -32,9 +32,15 @@ def enter_namespace() -> None:
     if libc.unshare(_CLONE_NEWNET):
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code), "unshare")
+    set_loopback(up=True)
+
+
+def set_loopback(*, up: bool) -> None:
+    """Whether loopback carries anything; where it does not, nobody is told. Raises OSError."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
         _, flags = struct.unpack("16sh", fcntl.ioctl(control, _SIOCGIFFLAGS, struct.pack("16sh", b"lo", 0)))
-        fcntl.ioctl(control, _SIOCSIFFLAGS, struct.pack("16sh", b"lo", flags | _IFF_UP))
+        flags = flags | _IFF_UP if up else flags & ~_IFF_UP
+        fcntl.ioctl(control, _SIOCSIFFLAGS, struct.pack("16sh", b"lo", flags))
 
 
 def add_address(address: str, *, number: int = 1) -> None:

@@ -4,6 +4,8 @@ Times are scaled down. What passes meanwhile is told by connections of other kin
 """
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -21,7 +23,8 @@ from tests.end_to_end.conftest import PATIENCE, Service, chunks, eof
 from tests.end_to_end.scene import MIB, Recorder, content, sha256, stored
 from tests.end_to_end.waiting import stuck_disk
 from tests.links import Link
-from tests.server import serving_apart
+from tests.namespaces import lacking_namespaces
+from tests.server import CHECKOUT, serving_apart
 from transfer.app import create_app
 from transfer.echo import echo_endpoint
 from transfer.server import PING_SECONDS
@@ -135,3 +138,12 @@ async def test_a_link_that_cuts_what_is_idle_does_not_cut_it_where_one_side_ping
             else:
                 await idle.send("still there")
                 assert await idle.recv() == "still there"
+
+
+def test_a_network_that_is_dead_is_noticed_while_nothing_is_read() -> None:
+    """In a namespace whose loopback goes down: no reset comes, and no acknowledgement."""
+    if lack := lacking_namespaces():
+        pytest.skip(f"not shown here: {lack}")
+    command = [sys.executable, "-m", "tests.end_to_end.dead_network"]
+    ended = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (0, "gone\n"), ended.stderr
