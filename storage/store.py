@@ -36,11 +36,23 @@ def utc_now() -> datetime:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UploadRequest:
-    """What an upload is to become."""
+    """What an upload is to become.
+
+    `owner` is who may go on with it; the file becomes `subject`'s, which is the owner where nothing else is said, and
+    counts against their `quota`. What came `via` a request link counts against its `via_quota` too. A file is the
+    caller's own when they uploaded it or it is theirs; of others' files they may learn whether the content is the same
+    (`may_compare`), and may put theirs in its place (`may_replace`).
+    """
 
     name: Name
     size: int | None
     owner: str
+    subject: str | None = None
+    via: str | None = None
+    quota: int | None = None
+    via_quota: int | None = None
+    may_compare: bool = True
+    may_replace: bool = True
     if_exists: IfExists = "error"
     digest_algorithm: str = DEFAULT_ALGORITHM
     modified: datetime | None = None

@@ -12,7 +12,7 @@ async def echo_endpoint(websocket: WebSocket) -> None:
     """One connection, from its upgrade to its end. The engine bounds the size of messages."""
     websocket.scope["extensions"][MESSAGE_LIMIT](MAX_ECHO_BYTES)
     await websocket.accept()
-    with SessionLog("towline.echo", websocket, ANONYMOUS) as log:
+    with SessionLog("towline.echo", websocket, ANONYMOUS.subject) as log:
         log.mode("echo")
         try:
             while (message := await websocket.receive())["type"] == "websocket.receive":

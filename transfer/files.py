@@ -114,12 +114,12 @@ def router(store: Store) -> APIRouter:
     @routes.get("/uploads")
     async def list_uploads() -> UploadListing:
         """List the caller's unfinished uploads."""
-        return UploadListing(uploads=[_upload_entry(upload) for upload in await store.unfinished(ANONYMOUS)])
+        return UploadListing(uploads=[_upload_entry(upload) for upload in await store.unfinished(ANONYMOUS.subject)])
 
     @routes.delete("/uploads/{upload_id}", status_code=204)
     async def cancel_upload(upload_id: str) -> None:
         """Drop an unfinished upload and its bytes."""
-        await store.cancel(upload_id, ANONYMOUS)
+        await store.cancel(upload_id, ANONYMOUS.subject)
 
     return routes
 

@@ -192,7 +192,7 @@ def recover(*, data: Data = None, as_json: Json = False) -> None:
         from transfer.principal import ANONYMOUS
 
         where = _folder(data)
-        done = salvage(where, ANONYMOUS, terminal)
+        done = salvage(where, ANONYMOUS.subject, terminal)
         if done.kept_catalog:
             line = "store.json was written anew: every file and upload keeps its name"
         else:

@@ -41,7 +41,7 @@ class Proxy:
 
     async def serve(self, websocket: WebSocket, upstream: str) -> None:
         """`GET /proxy/{upstream}`: a tunnel from the first frame on. Raises TransferError before the upgrade."""
-        log = logs.SessionLog(LOGGER, websocket, ANONYMOUS)
+        log = logs.SessionLog(LOGGER, websocket, ANONYMOUS.subject)
         route = route_to_name(self._settings.upstreams, upstream)
         try:
             async with self._opened(route, upstream, websocket, websocket.scope["subprotocols"], log) as connection:
@@ -80,7 +80,7 @@ class Proxy:
         if route is None or hops >= MAX_HOPS:
             log.logger.info("proxy_denied", asked=_without_secrets(asked), hops=hops)
             raise _denied(asked)
-        with self._one_of_few(ANONYMOUS):
+        with self._one_of_few(ANONYMOUS.subject):
             connection = await self._dial(route, _own_echo(websocket), hops, subprotocols, log)
             try:
                 websocket.scope["extensions"][MESSAGE_LIMIT](MAX_ECHO_BYTES)

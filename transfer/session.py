@@ -99,7 +99,7 @@ class Sessions:
         offered = websocket.scope["subprotocols"]
         if offered and limits.PROTOCOL not in offered:
             text = f"this server speaks {limits.PROTOCOL}, which is none of the {len(offered)} offered subprotocols"
-            logs.SessionLog(LOGGER, websocket, ANONYMOUS).refused("subprotocol", text)  # browsers put tokens there
+            logs.SessionLog(LOGGER, websocket, ANONYMOUS.subject).refused("subprotocol", text)  # browsers put tokens there
             await websocket.send_denial_response(Response(f"{text}\n", 400, media_type="text/plain"))
             return
         await websocket.accept(subprotocol=limits.PROTOCOL if offered else None)
@@ -120,7 +120,7 @@ class Session:
             store=store,
             budget=budget,
             connection=self,
-            owner=ANONYMOUS,
+            owner=ANONYMOUS.subject,
             max_file_bytes=settings.max_file_bytes or limits.MAX_SIZE,
             freed=self._freed,
             arrivals=websocket.scope["extensions"][ARRIVALS],

@@ -32,10 +32,10 @@ async def made(data: Path, chance: random.Random) -> Known:
     contents += [chance.randbytes(chance.randint(0, 2_000)) for _ in range(60)]
     async with LocalStore(data, min_free_bytes=0) as store:
         for number, content in enumerate(contents):
-            request = UploadRequest(name=Name(f"{number}"), size=len(content), owner=ANONYMOUS)
+            request = UploadRequest(name=Name(f"{number}"), size=len(content), owner=ANONYMOUS.subject)
             await store.put(request, content, digest_bytes(content))
         for number in range(3):
-            request = UploadRequest(name=Name(f"half-{number}"), size=4 * MIB, owner=ANONYMOUS)
+            request = UploadRequest(name=Name(f"half-{number}"), size=4 * MIB, owner=ANONYMOUS.subject)
             async with store.begin(request) as writer:
                 await writer.write(0, [chance.randbytes(2 * MIB + 1_000)])
                 await writer.sync()

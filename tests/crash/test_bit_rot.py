@@ -114,7 +114,7 @@ def some_ranges(size: int, chance: random.Random) -> list[Range]:
 async def interrupted(store: LocalStore, data: Path, name: str, chance: random.Random) -> Unfinished:
     """Write parts of a content, piece by piece, and leave it."""
     whole = content(chance.randint(LEAF // 2, 8 * LEAF), chance.randrange(1 << 32))
-    request, before = UploadRequest(name=Name(name), size=len(whole), owner=ANONYMOUS), objects(data)
+    request, before = UploadRequest(name=Name(name), size=len(whole), owner=ANONYMOUS.subject), objects(data)
     async with store.begin(request) as writer:
         for piece in some_ranges(len(whole), chance):
             for start in range(piece.start, piece.end, MIB):
@@ -177,7 +177,7 @@ async def published(data: Path, chance: random.Random) -> list[Published]:
     async with LocalStore(data, min_free_bytes=0) as store:
         for number in range(12):
             whole = content(chance.choice([1, 4_096, LEAF, chance.randint(1, 6 * LEAF)]) + number, number)
-            request = UploadRequest(name=Name(f"{number}.bin"), size=len(whole), owner=ANONYMOUS)
+            request = UploadRequest(name=Name(f"{number}.bin"), size=len(whole), owner=ANONYMOUS.subject)
             if number % 2:
                 file = (await store.put(request, whole, digest_bytes(whole))).file
             else:

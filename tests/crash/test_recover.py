@@ -32,10 +32,10 @@ async def made(data: Path, chance: random.Random) -> Counter[str]:
     contents += [chance.randbytes(chance.randint(0, 2_000)) for _ in range(150)]
     async with LocalStore(data, min_free_bytes=0) as store:
         for number, content in enumerate([*contents, contents[0]]):
-            request = UploadRequest(name=Name(f"{number}"), size=len(content), owner=ANONYMOUS)
+            request = UploadRequest(name=Name(f"{number}"), size=len(content), owner=ANONYMOUS.subject)
             await store.put(request, content, digest_bytes(content))
         for number in range(2):
-            request = UploadRequest(name=Name(f"half-{number}"), size=MIB, owner=ANONYMOUS)
+            request = UploadRequest(name=Name(f"half-{number}"), size=MIB, owner=ANONYMOUS.subject)
             async with store.begin(request) as writer:
                 await writer.write(0, [chance.randbytes(MIB // 2)])
                 await writer.sync()
@@ -58,7 +58,7 @@ def lose_catalog(data: Path, chance: random.Random) -> None:
 
 
 def recover(data: Path) -> None:
-    salvage(data, ANONYMOUS, Silent())
+    salvage(data, ANONYMOUS.subject, Silent())
 
 
 def started(data: Path) -> bool:

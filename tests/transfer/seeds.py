@@ -21,7 +21,7 @@ async def put(
     request = UploadRequest(
         name=Name.parse(name),
         size=len(content),
-        owner=ANONYMOUS,
+        owner=ANONYMOUS.subject,
         if_exists="replace",
         digest_algorithm=algorithm,
         modified=modified,

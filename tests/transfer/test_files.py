@@ -58,7 +58,7 @@ def problem(answer: httpx2.Response, status: int, code: str) -> dict[str, Any]:
 
 @asynccontextmanager
 async def unfinished_upload(store: Store, name: str, size: int | None) -> AsyncIterator[str]:
-    async with store.begin(UploadRequest(name=Name.parse(name), size=size, owner=ANONYMOUS)) as writer:
+    async with store.begin(UploadRequest(name=Name.parse(name), size=size, owner=ANONYMOUS.subject)) as writer:
         yield writer.upload_id
 
 

@@ -4,6 +4,8 @@
     ├── BadMessage              bad_message           400
     ├── UnsupportedType         unsupported_type      400
     ├── UnsupportedDigest       unsupported_digest    400
+    ├── Unauthorized            unauthorized          401  closes 1008
+    ├── Forbidden               forbidden             403
     ├── InvalidName             invalid_name          400
     ├── Exists                  exists                409
     ├── NotFound                not_found             404
@@ -25,7 +27,7 @@
     └── UnknownError            whatever a newer server says
 
 The same error travels in a WebSocket frame (`ErrorMessage`) and as `application/problem+json` (RFC 9457). Facts are
-JSON values beside the sentence. `unauthorized` and `forbidden` appear with what raises them.
+JSON values beside the sentence.
 """
 
 from typing import ClassVar
@@ -68,6 +70,21 @@ class UnsupportedDigest(TransferError):
     """A digest algorithm that is not known here."""
 
     code = "unsupported_digest"
+
+
+class Unauthorized(TransferError):
+    """No valid token, or none any more."""
+
+    code = "unauthorized"
+    close_code = 1008
+    http_status = 401
+
+
+class Forbidden(TransferError):
+    """The token lacks the scope, or the name is outside of its prefix."""
+
+    code = "forbidden"
+    http_status = 403
 
 
 class InvalidName(TransferError):
