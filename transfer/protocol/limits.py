@@ -17,6 +17,8 @@ MAX_TEXT_FRAME_BYTES: Final = 6 * MAX_TEXT_BYTES + KIB
 """A text of 64 KiB in a frame whose every byte is written as a six-character escape."""
 MAX_METADATA_BYTES: Final = 4 * KIB
 MAX_CONTENT_TYPE_BYTES: Final = 255
+MAX_TOKEN_BYTES: Final = 8_000
+"""With what stands before it, a token fits in one line of the head of an upgrade, which has 8,192 bytes."""
 
 MAX_MESSAGE_BYTES: Final = 4 * MIB
 """On `/ws`, after authentication."""

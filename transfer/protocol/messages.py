@@ -17,6 +17,7 @@ from pydantic import (
     Field,
     JsonValue,
     PlainSerializer,
+    SecretStr,
     StringConstraints,
     TypeAdapter,
     ValidationError,
@@ -36,6 +37,7 @@ from transfer.protocol.errors import BadMessage, TransferError
 from transfer.protocol.leaves import split_leaves
 from transfer.protocol.names import InvalidName, Name
 from transfer.protocol.ranges import Range
+from transfer.protocol.tokens import parse_token
 
 
 def _text(value: object) -> str:
@@ -72,6 +74,10 @@ def _parse_range(value: object) -> Range:
     return Range(start, end)
 
 
+def _parse_secret(value: object) -> SecretStr:
+    return value if isinstance(value, SecretStr) else parse_token(_text(value))
+
+
 def _distinct(values: tuple[str, ...]) -> tuple[str, ...]:
     if len(set(values)) < len(values):
         raise ValueError("one appears twice")
@@ -86,6 +92,12 @@ TimeField = Annotated[
     PlainSerializer(lambda moment: moment.isoformat()),
 ]
 RangeField = Annotated[Range, BeforeValidator(_parse_range), PlainSerializer(list)]
+TokenField = Annotated[
+    SecretStr,
+    BeforeValidator(_parse_secret),
+    PlainSerializer(lambda secret: secret.get_secret_value(), when_used="json"),
+]
+"""Only the frame itself has it: not what is printed or logged of a message, and no error."""
 AlgorithmField = Annotated[str, BeforeValidator(lambda value: check_algorithm(_text(value)))]
 Size = Annotated[int, Field(strict=True, ge=0, le=limits.MAX_SIZE)]
 Positive = Annotated[int, Field(strict=True, ge=1, le=limits.MAX_SIZE)]
@@ -216,7 +228,14 @@ class ProxyHeader(Operation):
         return self
 
 
-ClientMessage = UploadHeader | EofMessage | CancelMessage | TextHeader | ProxyHeader
+class AuthMessage(Operation):
+    """Say who one is: before the first header, or again, to go on when the token in use expires."""
+
+    type: Literal["auth"] = "auth"
+    token: TokenField
+
+
+ClientMessage = UploadHeader | EofMessage | CancelMessage | TextHeader | ProxyHeader | AuthMessage
 
 # ---------------------------------------------------------------------------------------------- server to client
 
@@ -311,6 +330,14 @@ class ProxyReadyMessage(Operation):
     subprotocol: str | None = None
 
 
+class AuthorizedMessage(Operation):
+    """The token of an `auth` is good; until `expires`, where it does."""
+
+    type: Literal["authorized"] = "authorized"
+    subject: str
+    expires: TimeField | None = None
+
+
 class ErrorMessage(Operation):
     """An operation that ended without success; facts are further fields."""
 
@@ -357,6 +384,7 @@ ServerMessage = (
     | CompleteMessage
     | CancelledMessage
     | EchoMessage
+    | AuthorizedMessage
     | ErrorMessage
 )
 ProxyAnswer = ProxyReadyMessage | ErrorMessage
@@ -368,6 +396,7 @@ _CLIENT: TypeAdapter[ClientMessage] = TypeAdapter(Annotated[ClientMessage, Field
 _SERVER: TypeAdapter[ServerMessage] = TypeAdapter(Annotated[ServerMessage, Field(discriminator="type")])
 _PROXY: TypeAdapter[ProxyAnswer] = TypeAdapter(Annotated[ProxyAnswer, Field(discriminator="type")])
 _SHOWN_CHARACTERS: Final = 80
+_SECRET_FIELD: Final = "token"
 Reply = TypeVar("Reply")
 
 
@@ -404,7 +433,7 @@ def parse_proxy_answer(text: str) -> ProxyAnswer:
 def _read_reply(kinds: TypeAdapter[Reply], text: str) -> Reply:
     fields = read_object(text)
     if (not text.isascii() or "\\u" in text) and _has_lone_surrogates(fields):
-        raise BadMessage(f"a text with a lone surrogate: {_shown(text)}")
+        raise BadMessage(f"a text with a lone surrogate: {_excerpt(text)}")
     try:
         return kinds.validate_python(fields)
     except ValidationError as refused:
@@ -418,9 +447,9 @@ def read_object(text: str) -> dict[str, Any]:
     except RecursionError:
         raise BadMessage("JSON nested too deeply", limit=limits.MAX_JSON_DEPTH) from None
     except ValueError as refused:
-        raise BadMessage(f"not strict JSON: {refused}: {_shown(text)}") from None
+        raise BadMessage(f"not strict JSON: {refused}: {_excerpt(text)}") from None
     if not isinstance(value, dict):
-        raise BadMessage(f"expected a JSON object, got {_shown(text)}")
+        raise BadMessage(f"expected a JSON object, got {_excerpt(text)}")
     if _deeper_than(value, limits.MAX_JSON_DEPTH):
         raise BadMessage(
             f"JSON nested deeper than {limits.MAX_JSON_DEPTH}",
@@ -454,6 +483,11 @@ def _has_lone_surrogates(value: JsonValue) -> bool:
     except UnicodeEncodeError:
         return True
     return False
+
+
+def _excerpt(text: str) -> str:
+    """The beginning of a message that could not be read, unless it may be that of a token."""
+    return "(not shown: it may have a token)" if _SECRET_FIELD in text else _shown(text)
 
 
 def _shown(value: object) -> str:
@@ -497,7 +531,5 @@ def _bad_field(first: ErrorDetails, cause: object) -> BadMessage:
         return BadMessage(f"the field {field} is missing", field=field)
     if not field:
         return BadMessage(f"fields that do not fit together: {problem}")
-    return BadMessage(
-        f"the field {field} is wrong: {problem}, got {_shown(first['input'])}",
-        field=field,
-    )
+    shown = "" if _SECRET_FIELD in first["loc"] else f", got {_shown(first['input'])}"
+    return BadMessage(f"the field {field} is wrong: {problem}{shown}", field=field)

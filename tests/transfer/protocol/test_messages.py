@@ -22,6 +22,8 @@ from transfer.protocol.errors import (
 )
 from transfer.protocol.messages import (
     AckMessage,
+    AuthMessage,
+    AuthorizedMessage,
     CancelledMessage,
     CancelMessage,
     CompleteMessage,
@@ -228,7 +230,7 @@ def test_what_a_server_says_can_be_shown(template: str, text: str) -> None:
 
 
 @pytest.mark.parametrize("parse", [parse_client_message, parse_server_message])
-@pytest.mark.parametrize("kind", ["uplaod", "", "Upload", "upload ", "join", "auth"])
+@pytest.mark.parametrize("kind", ["uplaod", "", "Upload", "upload ", "join"])
 def test_a_type_that_is_not_known_is_named(kind: str, parse: Parser) -> None:
     error = refused(json.dumps({"type": kind, "ref": 7}), parse)
     assert type(error) is UnsupportedType
@@ -236,9 +238,9 @@ def test_a_type_that_is_not_known_is_named(kind: str, parse: Parser) -> None:
 
 
 def test_each_side_knows_only_its_own_messages() -> None:
-    for kind in ("ready", "ack", "missing", "verifying", "complete", "cancelled", "echo", "error"):
+    for kind in ("ready", "ack", "missing", "verifying", "complete", "cancelled", "echo", "authorized", "error"):
         assert type(refused(json.dumps({"type": kind}))) is UnsupportedType
-    for kind in ("upload", "eof", "cancel", "text"):
+    for kind in ("upload", "eof", "cancel", "text", "auth"):
         assert type(refused(json.dumps({"type": kind}), parse_server_message)) is UnsupportedType
 
 
@@ -397,6 +399,50 @@ def test_a_time_is_kept_as_a_moment() -> None:
         assert '"modified":"2026-01-02T01:04:05.678901+00:00"' in parsed.to_json()
 
 
+# ------------------------------------------------------------------------------------------------------------- tokens
+
+SECRET = "towline_0123456789ab_" + "f" * 64
+
+
+def test_a_token_stands_in_its_frame_and_in_nothing_that_is_shown() -> None:
+    text = json.dumps({"type": "auth", "token": SECRET, "ref": 1})
+    message = parse_client_message(text)
+    assert isinstance(message, AuthMessage)
+    assert message.token.get_secret_value() == SECRET
+    assert json.loads(message.to_json()) == json.loads(text)
+    for shown in (repr(message), str(message), f"{message.model_dump()}"):
+        assert SECRET not in shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'{{"type":"auth","token":"{SECRET}",}}',
+        f'{{"type":"auth","token":"{SECRET}","token":"{SECRET}"}}',
+        f'{{"token":"{SECRET}","type":"oauth"}}',
+        f'{{"token":"{SECRET}"}}',
+        f'["token","{SECRET}"]',
+        f'{{"type":"auth","token":"{SECRET} "}}',
+        f'{{"type":"auth","token":["{SECRET}"]}}',
+        f'{{"type":"auth","token":{{"token":"{SECRET}"}}}}',
+        f'{{"type":"auth","ref":-1,"token":"{SECRET}"}}',
+        f'{{"type":"auth","token":"{"x" * 8_001}{SECRET}"}}',
+        f'{{"type":"auth","token":"{SECRET}","pad":"{"x" * 20_000}"}}',
+    ],
+)
+def test_a_message_with_a_token_is_refused_without_showing_it(text: str) -> None:
+    said = str(refused(text))
+    assert not any(part in said for part in (SECRET, SECRET[:20], "xxxx", "ffff"))
+
+
+def test_what_is_no_token_is_named_by_its_field() -> None:
+    error = refused('{"type":"auth","token":"two words","ref":4}')
+    assert type(error) is BadMessage
+    assert (error.facts, error.ref) == ({"field": "token"}, 4)
+    assert str(error).endswith("it has white space, a control character or one that is not ASCII within")
+    assert str(refused('{"type":"auth"}')) == "the field token is missing"
+
+
 # -------------------------------------------------------------------------------------------------------------- sizes
 
 
@@ -518,6 +564,7 @@ client_messages = st.one_of(
     st.builds(TextHeader, ref=refs, text=texts),
     st.builds(ProxyHeader, ref=refs, upstream=asked, subprotocols=subprotocols),
     st.builds(ProxyHeader, ref=refs, url=asked, subprotocols=subprotocols),
+    st.builds(AuthMessage, ref=refs, token=st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1)),
 )
 entries = st.builds(
     FileEntry,
@@ -556,6 +603,7 @@ server_messages = st.one_of(
     ),
     st.builds(AckMessage, ref=refs, offset=sizes, window=st.none() | positive),
     st.builds(MissingMessage, ref=refs, ranges=missing),
+    st.builds(AuthorizedMessage, ref=refs, subject=texts, expires=st.none() | times),
     st.builds(VerifyingMessage, ref=refs, offset=sizes),
     st.builds(CompleteMessage, ref=refs, file=entries, unchanged=st.none() | st.booleans()),
     st.builds(CancelledMessage, ref=refs),
