@@ -212,11 +212,7 @@ class _Copy:
             connection.execute(sa.delete(uploads).where(uploads.c.upload_id == row.upload_id))
             connection.execute(sa.delete(leaves).where(leaves.c.object_id == row.object_id))
             return
-        values = {
-            "durable": rows.ranges_json(proven.durable),
-            "tail_length": proven.tail.length,
-            "tail_checksum": proven.tail.checksum,
-        }
+        values = rows.durable_values(proven.durable, proven.tail, row.size)
         rows.update_upload(connection, row.upload_id, row.epoch, values)
         rows.save_leaves(connection, row.object_id, proven.leaves, state.leaves.keys() - proven.leaves.keys())
         self._kept.add(row.object_id)

@@ -38,6 +38,8 @@ logger = logging.getLogger("towline.catalog")
 
 MAX_BATCH: Final = 64
 RETRY_SECONDS: Final = 1.0
+SCHEMA: Final = "0002"
+"""The newest migration."""
 _OF_ONE_JOB: Final = (DataError, IntegrityError, ProgrammingError)
 """What the driver raises about a statement, not about the disk."""
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -88,7 +90,16 @@ uploads = sa.Table(
     sa.Column("failed", sa.Boolean, nullable=False, comment="the object was shorter than its durable ranges"),
     sa.Column("created", Moment, nullable=False),
     sa.Column("active", Moment, nullable=False),
+    sa.Column("subject", sa.Text, nullable=False, comment="whose the file becomes"),
+    sa.Column("via", sa.Text, comment="the request link that it comes through"),
+    sa.Column("quota", sa.BigInteger),
+    sa.Column("via_quota", sa.BigInteger),
+    sa.Column("may_compare", sa.Boolean, nullable=False),
+    sa.Column("may_replace", sa.Boolean, nullable=False),
+    sa.Column("reserved", sa.BigInteger, nullable=False, comment="bytes that count against quotas"),
     sa.Index("uploads_by_owner", "owner", "name", "active"),
+    sa.Index("uploads_by_subject", "subject", "reserved"),
+    sa.Index("uploads_by_via", "via", "reserved"),
 )
 
 leaves = sa.Table(
@@ -113,10 +124,14 @@ files = sa.Table(
     sa.Column("created", Moment, nullable=False),
     sa.Column("owner", sa.Text, nullable=False),
     sa.Column("metadata", sa.JSON, nullable=False),
+    sa.Column("uploader", sa.Text, nullable=False),
+    sa.Column("via", sa.Text, comment="the request link that it came through"),
     sa.Index("files_by_name", "name"),
     sa.Index("files_by_size", "size", "name"),
     sa.Index("files_by_created", "created", "name"),
     sa.Index("files_by_modified", "modified", "name"),
+    sa.Index("files_by_owner", "owner", "size"),
+    sa.Index("files_by_via", "via", "size"),
 )
 
 completed = sa.Table(
@@ -134,6 +149,28 @@ deleting = sa.Table(
     metadata,
     sa.Column("object_id", sa.Text, primary_key=True),
     comment="objects whose rows are gone and whose files are still to be unlinked",
+)
+
+grants = sa.Table(
+    "grants",
+    metadata,
+    sa.Column("grant_id", sa.Text, primary_key=True),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("secret_hash", sa.LargeBinary, nullable=False),
+    sa.Column("subject", sa.Text, nullable=False),
+    sa.Column("created", Moment, nullable=False),
+    sa.Column("expires", Moment),
+    sa.Column("revoked", Moment),
+    sa.Column("parent", sa.Text),
+    sa.Column("scopes", sa.JSON, nullable=False),
+    sa.Column("prefix", sa.Text, nullable=False),
+    sa.Column("quota", sa.BigInteger),
+    sa.Column("file_id", sa.Text),
+    sa.Column("downloads", sa.BigInteger),
+    sa.Column("begun", sa.BigInteger, nullable=False),
+    sa.Column("resumed_bytes", sa.BigInteger, nullable=False),
+    sa.Column("password_hash", sa.Text),
+    sa.Index("grants_by_kind", "kind", "subject", "created"),
 )
 
 
@@ -171,6 +208,12 @@ def connected(engine: Engine) -> Iterator[Connection]:
 def open_alone(path: Path) -> Engine:
     """For a catalog that nobody else uses: it is one file, with no log beside it, whenever nothing is being written."""
     return _connect(path, writes=True, journal="DELETE")
+
+
+def open_writing(path: Path) -> Engine:
+    """For a process that writes a catalog, also beside a server that does: one waits for the other's commit, and what
+    was committed is durable."""
+    return _connect(path, writes=True)
 
 
 def open_beside(path: Path, *, alone: bool = False) -> Engine:
@@ -212,7 +255,7 @@ def migrate(path: Path) -> None:
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
     except DBAPIError as failed:
-        raise _translated(failed) from failed
+        raise as_storage_error(failed) from failed
 
 
 @dataclass(slots=True)
@@ -275,7 +318,7 @@ class Catalog:
                 with self._read_engine.begin() as connection:
                     return work(connection)
             except DBAPIError as failed:
-                raise _translated(failed) from failed
+                raise as_storage_error(failed) from failed
 
         return await asyncio.get_running_loop().run_in_executor(self._readers, in_thread)
 
@@ -319,7 +362,7 @@ class Catalog:
         """Tell who waits. A full disk rolled back cleanly; after anything else the connection is not trusted, and
         nothing is written before a repair."""
         logger.error("the catalog failed: %s", failed.orig if isinstance(failed, DBAPIError) else failed)
-        error = _translated(failed)
+        error = as_storage_error(failed)
         if not isinstance(error, NoSpace):
             self.healthy = False
             engine.dispose()
@@ -357,7 +400,8 @@ def _attempt(connection: Connection, work: Work[T]) -> tuple[T | None, BaseExcep
     return result, None
 
 
-def _translated(failed: Exception) -> StorageError:
+def as_storage_error(failed: Exception) -> StorageError:
+    """What a failure of the catalog's driver means to whoever asked."""
     if isinstance(failed, StorageError):
         return failed
     cause = failed.orig if isinstance(failed, DBAPIError) else failed

@@ -47,7 +47,7 @@ class Grants(Protocol):
     """What a store keeps of them. Every change is durable when its method returns."""
 
     async def add(self, grant: Grant) -> None:
-        """A new one."""
+        """A new one. Raises NotFound where its `parent` is revoked, or not there."""
         ...
 
     async def find(self, grant_id: str) -> Grant | None:
@@ -74,7 +74,7 @@ class Grants(Protocol):
     async def begin_download(self, grant_id: str, *, resumed: int | None = None, size: int = 0) -> bool:
         """Count a download of a share link that begins at the first byte; or, with `resumed`, that many bytes from
         behind it, of which there may be as many as there are in the downloads that were begun (`size` is the
-        content's). Returns whether that is allowed."""
+        content's). Returns whether that is allowed: of a link that is in force."""
         ...
 
     async def not_sent(self, grant_id: str, resumed: int) -> None:

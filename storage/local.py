@@ -29,6 +29,8 @@ from storage.catalog import Catalog, uploads
 from storage.disk import Disk, drained, translated
 from storage.errors import Fenced, NotFound, StorageError, StoreRefused, TooManyUploads, WriteFailed
 from storage.expiry import drop_silent
+from storage.granting import CatalogGrants
+from storage.grants import Grants
 from storage.lease import Hold, lock_object
 from storage.naming import check_early
 from storage.objects import Objects, new_object_id
@@ -126,6 +128,7 @@ class LocalStore:
                 clock=self._clock,
                 dispose=self._dispose,
             )
+            self._grants = CatalogGrants(self._catalog, self._clock)
             await self._recover()
             self._small_files = SmallFiles(self._workplace, self._objects)
             stack.push_async_callback(self._finish_background)
@@ -154,6 +157,10 @@ class LocalStore:
     @property
     def healthy(self) -> bool:
         return self._catalog.healthy
+
+    @property
+    def grants(self) -> Grants:
+        return self._grants
 
     # -------------------------------------------------------------------------------------------------- writing
 
@@ -211,14 +218,12 @@ class LocalStore:
 
     async def _insert(self, request: UploadRequest, upload_id: str, object_id: str, lease: str) -> StoredFile | None:
         now = self._clock()
-        values = rows.request_values(request) | {
+        values = rows.request_values(request) | rows.durable_values(RangeSet(), NO_TAIL, request.size)
+        values |= {
             "upload_id": upload_id,
             "object_id": object_id,
             "owner": request.owner,
             "leaf_size": leaf_size_for(request.size),
-            "durable": [],
-            "tail_length": 0,
-            "tail_checksum": NO_TAIL.checksum,
             "epoch": 1,
             "lease": lease,
             "failed": False,
@@ -297,12 +302,8 @@ class LocalStore:
     async def _record_resume(
         self, row: Row[Any], request: UploadRequest, state: ObjectState, dropped: set[int]
     ) -> None:
-        values = rows.request_values(request) | {
-            "durable": rows.ranges_json(state.durable),
-            "tail_length": state.tail.length,
-            "tail_checksum": state.tail.checksum,
-            "active": self._clock(),
-        }
+        values = rows.request_values(request) | rows.durable_values(state.durable, state.tail, request.size)
+        values["active"] = self._clock()
 
         def work(connection: Connection) -> None:
             rows.update_upload(connection, row.upload_id, row.epoch, values)
@@ -371,6 +372,9 @@ class LocalStore:
 
     async def find(self, name: Name) -> StoredFile | None:
         return await self._catalog.read(lambda connection: rows.find_file(connection, name))
+
+    async def find_by_id(self, file_id: str) -> StoredFile | None:
+        return await self._catalog.read(lambda connection: rows.find_file_by_id(connection, file_id))
 
     @asynccontextmanager
     async def open(self, file: StoredFile) -> AsyncIterator[LocalContent]:

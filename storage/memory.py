@@ -13,7 +13,9 @@ from datetime import datetime, timedelta
 from typing import Self
 
 from storage.errors import Fenced, Incomplete, NameTaken, NotFound, StillWriting, TooLong, TooManyUploads, WrongDigest
+from storage.grants import Grants
 from storage.listing import make_cursor, position_of, read_cursor
+from storage.memory_grants import MemoryGrants
 from storage.naming import Occupant, check_early, settle
 from storage.store import (
     Clock,
@@ -199,6 +201,7 @@ class MemoryStore:
         """By the keys of their names."""
         self._contents: dict[str, bytes] = {}
         """By file_id."""
+        self._grants = MemoryGrants(clock)
 
     async def __aenter__(self) -> Self:
         return self
@@ -209,6 +212,10 @@ class MemoryStore:
     @property
     def healthy(self) -> bool:
         return True
+
+    @property
+    def grants(self) -> Grants:
+        return self._grants
 
     def lose_unsynced(self) -> None:
         """For tests: what a power cut does. Writers are fenced, and of every upload only what is durable is left."""
@@ -374,7 +381,9 @@ class MemoryStore:
             content_type=request.content_type,
             modified=request.modified,
             created=self.clock(),
-            owner=request.owner,
+            owner=request.account,
+            uploader=request.owner,
+            via=request.via,
             metadata=dict(request.metadata),
         )
         self._files[file.name.key] = file
@@ -401,6 +410,9 @@ class MemoryStore:
     async def find(self, name: Name) -> StoredFile | None:
         file = self._files.get(name.key)
         return file if file is not None and file.name == name else None
+
+    async def find_by_id(self, file_id: str) -> StoredFile | None:
+        return next((file for file in self._files.values() if file.file_id == file_id), None)
 
     async def _get(self, name: Name) -> StoredFile:
         file = await self.find(name)

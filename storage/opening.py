@@ -13,7 +13,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from storage.catalog import connected, facts, migrate, open_alone, open_beside
+from storage.catalog import SCHEMA, connected, facts, migrate, open_alone, open_beside
 from storage.errors import StoreRefused
 from storage.objects import Objects, sync_folder
 
@@ -39,9 +39,13 @@ def open_folders(data: Path) -> int:
     return lock
 
 
+class FolderInUse(StoreRefused):
+    """Another process has the folder's lock."""
+
+
 def lock_folder(data: Path, taken: str) -> int:
-    """Take `serve.lock`: a descriptor that holds it until it is closed. Raises StoreRefused, with the sentence
-    `taken` where another process has it."""
+    """Take `serve.lock`: a descriptor that holds it until it is closed. Raises StoreRefused; FolderInUse, with the
+    sentence `taken`, where another process has it."""
     try:
         lock = os.open(data / "serve.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as failed:
@@ -50,7 +54,7 @@ def lock_folder(data: Path, taken: str) -> int:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(lock)
-        raise StoreRefused(taken) from None
+        raise FolderInUse(taken) from None
     return lock
 
 
@@ -114,7 +118,22 @@ def check_store(data: Path, *, alone: bool = False) -> str:
         raise StoreRefused(f"the catalog of {data} is missing: run towline recover")
     if borne_id(data / "catalog.db", alone=alone) != store_id:
         raise StoreRefused(f"the catalog of {data} belongs to another store: run towline recover")
+    _check_schema(data / "catalog.db", alone=alone)
     return store_id
+
+
+def _check_schema(catalog: Path, *, alone: bool) -> None:
+    """Whoever is `alone` with a catalog of an older version may bring it to this one's. Raises UnknownFormat."""
+    with connected(open_beside(catalog, alone=alone)) as connection:
+        schema: str = connection.execute(sa.select(sa.text("version_num FROM alembic_version"))).scalar_one()
+    if schema > SCHEMA:
+        raise UnknownFormat(
+            f"the catalog of {catalog.parent} has schema {schema}, this version reads {SCHEMA}: install a newer towline"
+        )
+    if schema < SCHEMA and not alone:
+        raise UnknownFormat(
+            f"the catalog of {catalog.parent} is an older version's: start the server of this version once"
+        )
 
 
 class UnknownFormat(StoreRefused):

@@ -104,7 +104,7 @@ def settle_rows(connection: Connection, known: Known, failed: set[str], now: dat
     """The catalog's part: failed uploads, finished deletions, and the time that this store was not open, which does
     not count as silence: neither of unfinished uploads nor of completed ones, which are remembered as long."""
     for object_id in failed:
-        connection.execute(sa.update(uploads).where(uploads.c.object_id == object_id).values(failed=True))
+        connection.execute(sa.update(uploads).where(uploads.c.object_id == object_id).values(failed=True, reserved=0))
     rows.disposed(connection, known.deleting)
     alive = connection.execute(sa.select(facts.c.value).where(facts.c.key == "alive")).scalar_one_or_none()
     downtime = now - (EPOCH + timedelta(microseconds=int(alive))) if alive is not None else timedelta(0)

@@ -37,12 +37,19 @@ def stored_file(row: Row[Any]) -> StoredFile:
         modified=row.modified,
         created=row.created,
         owner=row.owner,
+        uploader=row.uploader,
+        via=row.via,
         metadata=row.metadata,
     )
 
 
 def find_file(connection: Connection, name: Name) -> StoredFile | None:
     row = connection.execute(sa.select(files).where(files.c.name == name.value)).one_or_none()
+    return None if row is None else stored_file(row)
+
+
+def find_file_by_id(connection: Connection, file_id: str) -> StoredFile | None:
+    row = connection.execute(sa.select(files).where(files.c.file_id == file_id)).one_or_none()
     return None if row is None else stored_file(row)
 
 
@@ -83,7 +90,9 @@ def publish(
         content_type=request.content_type,
         modified=request.modified,
         created=now,
-        owner=request.owner,
+        owner=request.account,
+        uploader=request.owner,
+        via=request.via,
         metadata=request.metadata,
     )
     texts = {"name": file.name.value, "name_key": file.name.key, "digest": str(digest)}
@@ -246,6 +255,23 @@ def request_values(request: UploadRequest) -> dict[str, Any]:
         "content_type": request.content_type,
         "modified": request.modified,
         "metadata": request.metadata,
+        "subject": request.account,
+        "via": request.via,
+        "quota": request.quota,
+        "via_quota": request.via_quota,
+        "may_compare": request.may_compare,
+        "may_replace": request.may_replace,
+    }
+
+
+def durable_values(durable: RangeSet, tail: Tail, size: int | None) -> dict[str, Any]:
+    """The columns that a durable point sets. An upload counts with its size against quotas, a stream with what is
+    durable of it."""
+    return {
+        "durable": ranges_json(durable),
+        "tail_length": tail.length,
+        "tail_checksum": tail.checksum,
+        "reserved": durable.total if size is None else size,
     }
 
 
@@ -255,6 +281,12 @@ def request_of(row: Row[Any]) -> UploadRequest:
         name=Name.parse(row.name),
         size=row.size,
         owner=row.owner,
+        subject=row.subject,
+        via=row.via,
+        quota=row.quota,
+        via_quota=row.via_quota,
+        may_compare=row.may_compare,
+        may_replace=row.may_replace,
         if_exists=if_exists,
         digest_algorithm=row.digest_algorithm,
         modified=row.modified,

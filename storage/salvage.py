@@ -6,6 +6,7 @@
 | another catalog, or one that is damaged  | set aside in `quarantine/catalog-1/`                        |
 | a published object                       | the file `recovered/sha256-<hex>`                           |
 | another object of the same content       | set aside in `quarantine/`                                  |
+| tokens, share links and request links    | gone with the catalog: they are made anew                   |
 | an unfinished object                     | set aside in `quarantine/`: nothing says which bytes of it are there |
 
 Nothing is deleted. A new catalog grows in `catalog.db.new`, with a commit for every few contents that were hashed, and

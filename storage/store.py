@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal, Protocol, Self
 
+from storage.grants import Grants
 from transfer.protocol.digest import DEFAULT_ALGORITHM, Digest
 from transfer.protocol.leaves import Buffer
 from transfer.protocol.names import Name
@@ -59,10 +60,16 @@ class UploadRequest:
     content_type: str = "application/octet-stream"
     metadata: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def account(self) -> str:
+        """Whose the file becomes, and whose quota it counts against."""
+        return self.owner if self.subject is None else self.subject
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredFile:
-    """A published file. `file_id` names its content for ever; the name may come to mean another one."""
+    """A published file. `file_id` names its content for ever; the name may come to mean another one. It is `owner`'s;
+    `uploader` sent it, `via` a request link or as somebody who has an account."""
 
     file_id: str
     name: Name
@@ -72,6 +79,8 @@ class StoredFile:
     modified: datetime | None
     created: datetime
     owner: str
+    uploader: str
+    via: str | None = None
     metadata: dict[str, str]
 
 
@@ -203,6 +212,11 @@ class Store(Protocol):
         """Whether writes are expected to work."""
         ...
 
+    @property
+    def grants(self) -> Grants:
+        """What was handed out. Use it while the store is open."""
+        ...
+
     def begin(self, request: UploadRequest) -> AbstractAsyncContextManager[Writer]:
         """A new upload. Raises NameTaken where `if_exists` is `error` and it is plain that the content differs (the
         sizes do) or the name cannot be; TooManyUploads; NoSpace."""
@@ -234,6 +248,10 @@ class Store(Protocol):
 
     async def find(self, name: Name) -> StoredFile | None:
         """The file of this name, in exactly this spelling."""
+        ...
+
+    async def find_by_id(self, file_id: str) -> StoredFile | None:
+        """The file that has this content, by whatever name."""
         ...
 
     def open(self, file: StoredFile) -> AbstractAsyncContextManager[Content]:

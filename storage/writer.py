@@ -184,12 +184,7 @@ class LocalWriter:
             return snapshot
 
     async def _record(self, durable: RangeSet, tail: Tail, changed: set[int]) -> None:
-        values = {
-            "durable": rows.ranges_json(durable),
-            "tail_length": tail.length,
-            "tail_checksum": tail.checksum,
-            "active": self._workplace.clock(),
-        }
+        values = rows.durable_values(durable, tail, self.size) | {"active": self._workplace.clock()}
         known = {index: self._leaves[index] for index in self._segments_of(changed) if index in self._leaves}
 
         def work(connection: Connection) -> None:

@@ -120,8 +120,9 @@ def backup(
 ) -> None:
     """Copy the data of a server, which may go on working meanwhile.
 
-    The backup is a data folder of its own, with files and unfinished uploads, which
-    a server can be started on. Contents on the same disk are linked, which takes no space and no time
+    The backup is a data folder of its own, with files, unfinished uploads, tokens
+    and links, which a server can be started on. What was revoked after the backup
+    is in force in it: revoke it there again. Contents on the same disk are linked, which takes no space and no time
     but does not protect from the disk itself: for that give a DIR on another one.
 
     Until it is whole it is called DIR.unfinished. When it was interrupted, run the
@@ -174,7 +175,8 @@ def recover(*, data: Data = None, as_json: Json = False) -> None:
     file named recovered/sha256-... by its digest; towline mv gives it a name again.
     Unfinished uploads cannot be continued: their bytes, the old catalog and what is
     there twice are set aside in the folder quarantine. Nothing is deleted. When only
-    store.json is broken, it is written anew and everything keeps its name.
+    store.json is broken, it is written anew and everything keeps its name. Tokens,
+    share links and request links are gone with the catalog, and are made anew.
 
     The server must not run. When it was interrupted, run the same command again.
     A backup with its names is better than this: see towline backup.
@@ -198,7 +200,8 @@ def recover(*, data: Data = None, as_json: Json = False) -> None:
         else:
             line = (
                 f"recovered {done.files} files, named recovered/sha256-... by their digests;"
-                f" {done.set_aside} objects were set aside in {where / 'quarantine'}"
+                f" {done.set_aside} objects were set aside in {where / 'quarantine'};"
+                " tokens and links are gone with the catalog: make them anew before anybody else can reach the server"
             )
         for object_id in done.unreadable:
             terminal.tell("unreadable", f"object {object_id} cannot be read: set aside", object_id=object_id)

@@ -26,6 +26,7 @@ from tests.storage.conformance.asking import (
     spans,
     upload,
 )
+from tests.storage.test_granting import TOKEN
 from transfer.protocol.ranges import Range
 
 FILE = made(2 * LEAF + 17)
@@ -95,6 +96,15 @@ def no_links(monkeypatch: pytest.MonkeyPatch) -> None:
         raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
 
     monkeypatch.setattr(os, "link", refuse)
+
+
+async def test_tokens_and_links_are_in_a_backup(data: Path, tmp_path: Path) -> None:
+    async with opened(data) as store:
+        await store.grants.add(TOKEN)
+        back_up(data, tmp_path / "backup", Silent())
+        await store.grants.revoke(TOKEN.grant_id)
+    async with opened(tmp_path / "backup") as store:
+        assert await store.grants.list() == [TOKEN]
 
 
 async def test_a_backup_of_an_open_store_is_a_store_with_everything_in_it(data: Path, tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ def a_file(
         modified=modified,
         created=created,
         owner="",
+        uploader="",
         metadata={},
     )
 

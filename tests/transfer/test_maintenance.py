@@ -180,6 +180,7 @@ async def test_recover_makes_a_store_of_one_that_a_server_refuses(folder: Path) 
     ended = await command(folder, "recover")
     assert (ended.code, ended.err) == (0, "")
     assert ended.out.startswith("recovered 2 files, named recovered/sha256-... by their digests; 0 objects")
+    assert "tokens and links are gone with the catalog: make them anew" in ended.out
     async with ServerProcess(folder / "towline-data") as server, http_client(server.url) as http:
         name = f"recovered/sha256-{hashlib.sha256(CARGO).hexdigest()}"
         assert (await http.get(f"/files/{name}")).content == CARGO

@@ -1,0 +1,70 @@
+"""Who may do what: tokens and links, whose quota a file counts against, and through which link it came.
+
+Who had a file or an upload before keeps it: it is theirs, and they uploaded it.
+"""
+
+import json
+
+import sqlalchemy as sa
+from alembic import op
+
+from storage.catalog import Moment
+
+revision = "0002"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    _make_grants()
+    op.add_column("files", sa.Column("uploader", sa.Text(), nullable=False, server_default=""))
+    op.add_column("files", sa.Column("via", sa.Text(), nullable=True))
+    op.execute("UPDATE files SET uploader = owner")
+    op.create_index("files_by_owner", "files", ["owner", "size"], unique=False)
+    op.create_index("files_by_via", "files", ["via", "size"], unique=False)
+    op.add_column("uploads", sa.Column("subject", sa.Text(), nullable=False, server_default=""))
+    op.add_column("uploads", sa.Column("via", sa.Text(), nullable=True))
+    op.add_column("uploads", sa.Column("quota", sa.BigInteger(), nullable=True))
+    op.add_column("uploads", sa.Column("via_quota", sa.BigInteger(), nullable=True))
+    op.add_column("uploads", sa.Column("may_compare", sa.Boolean(), nullable=False, server_default=sa.true()))
+    op.add_column("uploads", sa.Column("may_replace", sa.Boolean(), nullable=False, server_default=sa.true()))
+    op.add_column("uploads", sa.Column("reserved", sa.BigInteger(), nullable=False, server_default="0"))
+    op.execute("UPDATE uploads SET subject = owner, reserved = coalesce(size, 0)")
+    _reserve_streams()
+    op.create_index("uploads_by_subject", "uploads", ["subject", "reserved"], unique=False)
+    op.create_index("uploads_by_via", "uploads", ["via", "reserved"], unique=False)
+
+
+def _make_grants() -> None:
+    op.create_table(
+        "grants",
+        sa.Column("grant_id", sa.Text(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("secret_hash", sa.LargeBinary(), nullable=False),
+        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("created", Moment(), nullable=False),
+        sa.Column("expires", Moment(), nullable=True),
+        sa.Column("revoked", Moment(), nullable=True),
+        sa.Column("parent", sa.Text(), nullable=True),
+        sa.Column("scopes", sa.JSON(), nullable=False),
+        sa.Column("prefix", sa.Text(), nullable=False),
+        sa.Column("quota", sa.BigInteger(), nullable=True),
+        sa.Column("file_id", sa.Text(), nullable=True),
+        sa.Column("downloads", sa.BigInteger(), nullable=True),
+        sa.Column("begun", sa.BigInteger(), nullable=False),
+        sa.Column("resumed_bytes", sa.BigInteger(), nullable=False),
+        sa.Column("password_hash", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("grant_id"),
+    )
+    op.create_index("grants_by_kind", "grants", ["kind", "subject", "created"], unique=False)
+
+
+def _reserve_streams() -> None:
+    """A stream counts with what is durable of it, which only its ranges say. A failed upload keeps no place."""
+    connection = op.get_bind()
+    found = connection.exec_driver_sql("SELECT upload_id, durable FROM uploads WHERE size IS NULL").all()
+    for upload_id, durable in found:
+        total = sum(end - start for start, end in json.loads(durable))
+        connection.exec_driver_sql("UPDATE uploads SET reserved = ? WHERE upload_id = ?", (total, upload_id))
+    connection.exec_driver_sql("UPDATE uploads SET reserved = 0 WHERE failed")
