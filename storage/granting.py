@@ -112,3 +112,12 @@ def _prepare(data: Path) -> None:
         if not (data / "store.json").exists():
             raise StoreRefused(f"a server is just making the store in {data}: try again") from None
         check_store(data)
+
+
+def tokens_were_made(data: Path) -> bool:
+    """Whether a token was ever made for the store in `data`; not where there is no store. Blocks. Raises
+    StoreRefused."""
+    if not (data / "store.json").exists():
+        return False
+    with opened_grants(data) as book:
+        return book.any_tokens()

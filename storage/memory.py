@@ -432,7 +432,9 @@ class MemoryStore:
         found = [
             file
             for key, file in self._files.items()
-            if file.name.value.startswith(query.prefix) and query.contains.casefold() in key
+            if file.name.value.startswith(query.prefix)
+            and file.name.value.startswith(query.within)
+            and query.contains.casefold() in key
         ]
         found.sort(key=lambda file: position_of(file, query.sort).rank, reverse=query.descending)
         if after is not None:

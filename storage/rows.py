@@ -157,9 +157,9 @@ def list_files(connection: Connection, query: FileQuery) -> FilePage:
 
 def _matching(query: FileQuery) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = []
-    if query.prefix:
-        conditions.append(files.c.name >= query.prefix)
-        if (end := _after_prefix(query.prefix)) is not None:
+    for prefix in filter(None, (query.prefix, query.within)):
+        conditions.append(files.c.name >= prefix)
+        if (end := _after_prefix(prefix)) is not None:
             conditions.append(files.c.name < end)
     if query.contains:
         conditions.append(files.c.name_key.contains(query.contains.casefold(), autoescape=True))

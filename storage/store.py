@@ -107,9 +107,11 @@ class UnfinishedUpload:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileQuery:
-    """Which files, in which order. `prefix` is of the name, `contains` a part of it, case ignored."""
+    """Which files, in which order. `prefix` is of the name, and so is `within`; `contains` a part of it, case
+    ignored."""
 
     prefix: str = ""
+    within: str = ""
     contains: str = ""
     sort: SortKey = "name"
     descending: bool = False

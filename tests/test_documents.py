@@ -349,7 +349,7 @@ def test_the_protocols_error_table_is_what_the_classes_say() -> None:
 
 
 LIMITS: Final = [
-    *("handshake_timeout", "max_head_bytes", "max_head_fields", "header_timeout", "message_timeout"),
+    *("handshake_timeout", "max_head_bytes", "max_head_fields", "auth_timeout", "header_timeout", "message_timeout"),
     *("min_upload_rate", "rate_period", "max_connections", "max_connections_per_address"),
     *("max_unfinished_uploads", "max_file_bytes", "receive_budget_bytes", "window", "pending_expiry"),
 ]

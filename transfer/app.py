@@ -11,13 +11,15 @@ from fastapi import FastAPI, WebSocket
 from storage.errors import StorageError
 from storage.local import LocalStore
 from storage.store import Store
-from transfer import __version__, files, health, problems
-from transfer.echo import echo_endpoint
+from transfer import __version__, files, health, login, problems, unfinished
+from transfer.auth import Authenticator, NoTokenInUrl
+from transfer.echo import Echo
 from transfer.hosts import HostGuard
 from transfer.protocol.errors import NotFound
 from transfer.proxy import Proxy
 from transfer.session import Sessions
 from transfer.settings import Settings
+from transfer.watch import Watch
 
 EXPIRY_SECONDS: Final = 60.0
 logger = logging.getLogger("towline.app")
@@ -33,9 +35,11 @@ def create_app(settings: Settings) -> FastAPI:
         max_unfinished_uploads=settings.max_unfinished_uploads,
     )
 
+    authenticator, watch = Authenticator(store), Watch(store)
+
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with store, expiring(store):
+        async with store, expiring(store), watch.running():
             yield
 
     app = FastAPI(
@@ -46,14 +50,18 @@ def create_app(settings: Settings) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.store = store
-    app.include_router(files.router(store))
+    app.state.authenticator = authenticator
+    app.include_router(files.router(store, watch))
+    app.include_router(unfinished.router(store))
+    app.include_router(login.router(authenticator))
     app.include_router(health.router(store))
-    proxy = Proxy(settings.proxy)
-    app.add_api_websocket_route("/ws", Sessions(store, settings, proxy).serve)
+    proxy = Proxy(settings.proxy, authenticator, watch)
+    app.add_api_websocket_route("/ws", Sessions(store, settings, proxy, authenticator, watch).serve)
     app.add_api_websocket_route("/proxy/{upstream}", proxy.serve)
-    app.add_api_websocket_route("/echo", echo_endpoint)
+    app.add_api_websocket_route("/echo", Echo(authenticator, watch).serve)
     app.add_api_websocket_route("/{path:path}", no_such_endpoint)
     app.add_middleware(HostGuard, loopback=settings.is_loopback, allowed_origins=settings.allowed_origins)
+    app.add_middleware(NoTokenInUrl)
     problems.install(app)
     return app
 

@@ -1,32 +1,37 @@
-"""Files over HTTP: list, download, rename, delete; and the caller's unfinished uploads.
+"""Files over HTTP: list, download, rename, delete.
 
-Names come percent-encoded in the path and are parsed here, once. Content is always an attachment that a browser
-neither renders nor guesses at: nothing that somebody uploaded runs in the server's origin.
+What is outside of the caller's prefix is not there. Names come percent-encoded in the path and are parsed here, once.
+Content is always an attachment that a browser neither renders nor guesses at: nothing that somebody uploaded runs in
+the server's origin.
 """
 
 import unicodedata
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from functools import partial
 from typing import Annotated, Final, Literal, cast
 from urllib.parse import unquote_to_bytes
 
 from fastapi import APIRouter, Depends, Query, Request
-from pydantic import BaseModel, ConfigDict
-from starlette.requests import ClientDisconnect
+from pydantic import BaseModel
 from starlette.responses import Response
 
-from storage.errors import NotFound
-from storage.store import Content, FilePage, FileQuery, SortKey, Store, UnfinishedUpload
+from storage.errors import NameTaken, NotFound
+from storage.store import Content, FilePage, FileQuery, SortKey, Store
+from transfer.bodies import described, fields_of, text_field
+from transfer.callers import Reader, Remover, Renamer, caller
 from transfer.downloads import download
 from transfer.entries import FILES_PATH, file_entry
-from transfer.principal import ANONYMOUS
+from transfer.principal import Principal
 from transfer.problems import PROBLEM_RESPONSES, shown
 from transfer.protocol import limits, names
-from transfer.protocol.errors import BadMessage, InvalidName, TooLarge
-from transfer.protocol.messages import FileEntry, NameField, Size, TimeField, read_object
+from transfer.protocol.errors import BadMessage, InvalidName
+from transfer.protocol.messages import FileEntry
 from transfer.protocol.names import Name
+from transfer.refusals import refusal
 from transfer.streamed import StreamedResponse
+from transfer.watch import Watch
 
 NDJSON: Final = "application/x-ndjson"
 MAX_QUERY_CHARACTERS: Final = names.MAX_NAME_BYTES * 4
@@ -48,78 +53,57 @@ class FileListing(BaseModel):
     next: str | None
 
 
-class UploadEntry(BaseModel):
-    """An unfinished upload; every byte below `offset` survives a power cut."""
-
-    model_config = ConfigDict(arbitrary_types_allowed=True)
-
-    upload_id: str
-    name: NameField
-    size: Size | None
-    offset: Size
-    created: TimeField
-    active: TimeField
-    expires: TimeField
-
-
-class UploadListing(BaseModel):
-    """The caller's unfinished uploads, the most recently active first."""
-
-    uploads: list[UploadEntry]
-
-
 class NewName(BaseModel):
     """What a file is to be called."""
 
     name: str
 
 
-def router(store: Store) -> APIRouter:
-    """The routes of files and unfinished uploads in `store`."""
-    routes = APIRouter(responses=PROBLEM_RESPONSES)
+def router(store: Store, watch: Watch) -> APIRouter:
+    """The routes of files in `store`."""
+    routes = APIRouter(responses=PROBLEM_RESPONSES, dependencies=[Depends(caller)])
 
-    async def opened(name: Annotated[Name, Depends(requested_name)]) -> AsyncIterator[Content]:
+    async def opened(principal: Reader, name: Annotated[Name, Depends(requested_name)]) -> AsyncIterator[Content]:
         """The file's content, open until the response was sent."""
         async with AsyncExitStack() as stack:
-            yield await _open(store, name, stack)
+            yield await _open(store, _seen(name, principal), stack)
 
     @routes.get("/files", response_model=FileListing, responses={200: {"content": {NDJSON: {}}}})
-    async def list_files(request: Request, query: Annotated[FileQuery, Depends(file_query)]) -> FileListing | Response:
+    async def list_files(
+        request: Request, principal: Reader, query: Annotated[FileQuery, Depends(file_query)]
+    ) -> FileListing | Response:
         """List files; with `Accept: application/x-ndjson` all that match, an object a line."""
+        query = replace(query, within=principal.prefix)
         page = await _page(store, query)
         if NDJSON in request.headers.get("accept", "").lower():
-            return StreamedResponse(_lines(store, query, page), {"content-type": NDJSON, "vary": "accept"})
+            headers = {"content-type": NDJSON, "vary": "accept"}
+            return StreamedResponse(_lines(store, query, page), headers, partial(watch.over, principal))
         return FileListing(files=[file_entry(file) for file in page.files], next=page.next)
 
     @routes.get("/files/{name:path}", response_class=Response, responses=DOWNLOAD_RESPONSES)
-    async def get_file(request: Request, content: Annotated[Content, Depends(opened)]) -> Response:
+    async def get_file(request: Request, principal: Reader, content: Annotated[Content, Depends(opened)]) -> Response:
         """Download a file, or a range of it."""
-        return download(content, request.method, request.headers)
+        return download(content, request.method, request.headers, partial(watch.over, principal))
 
     routes.add_api_route("/files/{name:path}", get_file, methods=["HEAD"], include_in_schema=False)
 
-    @routes.patch("/files/{name:path}", openapi_extra=_body_of(NewName))
-    async def rename_file(request: Request, name: Annotated[Name, Depends(requested_name)]) -> FileEntry:
-        """Give a file another name."""
-        fields = read_object(await _text(request))
-        if not isinstance(new_name := fields.get("name"), str):
-            raise BadMessage("the field name is missing, or not a string", field="name")
-        return file_entry(await store.rename(name, parse_name(new_name)))
+    @routes.patch("/files/{name:path}", openapi_extra=described(NewName))
+    async def rename_file(
+        request: Request, principal: Renamer, name: Annotated[Name, Depends(requested_name)]
+    ) -> FileEntry:
+        """Give a file another name: the old one vanishes, which takes the scope `delete`, and another appears, which
+        takes `upload`."""
+        wanted = parse_name(text_field(await fields_of(request), "name"))
+        principal.require_name(wanted)
+        try:
+            return file_entry(await store.rename(_seen(name, principal), wanted))
+        except NameTaken as taken:
+            raise refusal(taken, principal) from taken
 
     @routes.delete("/files/{name:path}", status_code=204)
-    async def delete_file(name: Annotated[Name, Depends(requested_name)]) -> None:
+    async def delete_file(principal: Remover, name: Annotated[Name, Depends(requested_name)]) -> None:
         """Delete a file. Downloads that have begun are not cut short."""
-        await store.delete(name)
-
-    @routes.get("/uploads")
-    async def list_uploads() -> UploadListing:
-        """List the caller's unfinished uploads."""
-        return UploadListing(uploads=[_upload_entry(upload) for upload in await store.unfinished(ANONYMOUS.subject)])
-
-    @routes.delete("/uploads/{upload_id}", status_code=204)
-    async def cancel_upload(upload_id: str) -> None:
-        """Drop an unfinished upload and its bytes."""
-        await store.cancel(upload_id, ANONYMOUS.subject)
+        await store.delete(_seen(name, principal))
 
     return routes
 
@@ -161,26 +145,14 @@ async def file_query(
     )
 
 
-async def _text(request: Request) -> str:
-    """The request's body. Raises TooLarge, BadMessage."""
-    content = bytearray()
-    try:
-        async for piece in request.stream():
-            content += piece
-            if len(content) > limits.MAX_HEADER_BYTES:
-                raise TooLarge(f"a body of more than {limits.MAX_HEADER_BYTES} bytes", limit=limits.MAX_HEADER_BYTES)
-        return content.decode()
-    except UnicodeDecodeError:
-        raise BadMessage("the body is not UTF-8") from None
-    except ClientDisconnect:
-        raise BadMessage("the body was not complete") from None
-
-
-def _body_of(model: type[BaseModel]) -> dict[str, object]:
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": model.model_json_schema()}}}}
-
-
 # ----------------------------------------------------------------------------------------------------------- answers
+
+
+def _seen(name: Name, principal: Principal) -> Name:
+    """The name, if the caller may see what has it. Raises NotFound, as for a name that nothing has."""
+    if not principal.reaches(name):
+        raise NotFound(f"the file {str(name)!r}")
+    return name
 
 
 async def _open(store: Store, name: Name, stack: AsyncExitStack) -> Content:
@@ -208,15 +180,3 @@ async def _lines(store: Store, query: FileQuery, page: FilePage) -> AsyncGenerat
         if page.next is None:
             return
         page = await store.list_files(replace(query, cursor=page.next))
-
-
-def _upload_entry(upload: UnfinishedUpload) -> UploadEntry:
-    return UploadEntry(
-        upload_id=upload.upload_id,
-        name=upload.name,
-        size=upload.size,
-        offset=upload.offset,
-        created=upload.created,
-        active=upload.active,
-        expires=upload.expires,
-    )

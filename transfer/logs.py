@@ -169,16 +169,16 @@ def without_quotes(text: str) -> str:
 class SessionLog:
     """The two lines of one WebSocket connection: one when it is entered, one when it is left.
 
-    Whoever serves the connection says what it was used for (`mode`), counts the `bytes` of contents and messages that
-    came, and says how it `ended`, where the first word counts.
+    Whoever serves the connection says whose it is (`principal`) once that is known, and what it was used for (`mode`),
+    counts the `bytes` of contents and messages that came, and says how it `ended`, where the first word counts.
     """
 
-    def __init__(self, name: str, websocket: WebSocket, principal: str) -> None:
+    def __init__(self, name: str, websocket: WebSocket, principal: str = "unknown") -> None:
         client = websocket.client
         self.peer = f"{client.host}:{client.port}" if client is not None else "unknown"
         self.bytes = 0
         self.logger = logger(name).bind(peer=self.peer)
-        self._principal = principal
+        self.principal = principal
         self._modes: dict[str, None] = {}
         self._outcome: str | None = None
         self._began = 0.0
@@ -191,7 +191,7 @@ class SessionLog:
     def __exit__(self, *_: object) -> None:
         self.logger.info(
             "session ended",
-            principal=self._principal,
+            principal=self.principal,
             mode="+".join(self._modes) or "none",
             bytes=self.bytes,
             seconds=round(time.monotonic() - self._began, 3),

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal, get_args
 
+from transfer.protocol.errors import Forbidden
+from transfer.protocol.names import Name
+
 Scope = Literal["upload", "read", "delete", "proxy", "admin"]
 SCOPES: Final[frozenset[Scope]] = frozenset(get_args(Scope))
 MAX_SUBJECT_CHARACTERS: Final = 255
@@ -37,16 +40,41 @@ class Principal:
         """Whose uploads these are: visitors of one link do not have each other's."""
         return self.subject if self.visit is None else f"{_OF_LINKS}{self.visit.link}:{self.visit.visitor}"
 
+    @property
+    def kind(self) -> Literal["anonymous", "token", "request"]:
+        """How they came."""
+        if self.visit is not None:
+            return "request"
+        return "anonymous" if self is ANONYMOUS else "token"
+
     def may(self, scope: Scope) -> bool:
         return scope in self.scopes
 
-    def reaches(self, name: str) -> bool:
+    def reaches(self, name: Name) -> bool:
         """Whether the name is within the prefix, in exactly this spelling."""
-        return name.startswith(self.prefix)
+        return name.value.startswith(self.prefix)
+
+    def may_read(self, name: Name, owner: str) -> bool:
+        """Whether they may learn anything of this file: their own, or one within the prefix."""
+        return self.reaches(name) and (self.may("read") or (self.visit is None and owner == self.subject))
+
+    def require(self, *scopes: Scope) -> None:
+        """Raises Forbidden when one of them is lacking."""
+        for scope in scopes:
+            if scope not in self.scopes:
+                raise Forbidden(f"this needs the scope {scope!r}, which the token does not have", scope=scope)
+
+    def require_name(self, name: Name) -> None:
+        """Raises Forbidden for a name to write to that is outside of the prefix, whatever has it."""
+        if not self.reaches(name):
+            sentence = f"the token is for names that begin with {self.prefix!r}, which {name.value!r} does not"
+            raise Forbidden(sentence, prefix=self.prefix)
 
 
 ANONYMOUS: Final = Principal(subject="anonymous", scopes=SCOPES - {"admin"})
 """Everybody, while nobody has to prove who they are. Nobody becomes an administrator that way."""
+NOBODY: Final = Principal(subject="unknown", scopes=frozenset())
+"""Somebody who has not said who they are where that is asked for."""
 
 
 def parse_subject(text: str) -> str:

@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from storage.errors import StorageError
 from transfer import logs
-from transfer.protocol.errors import BadMessage, Internal, NotFound, TooLarge, TransferError
+from transfer.protocol.errors import BadMessage, Internal, NotFound, TooLarge, TransferError, Unauthorized
 from transfer.refusals import refusal
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -73,7 +73,10 @@ def problem_response(
 
 def answer(error: TransferError) -> Response:
     """The answer for an error of the protocol."""
-    return problem_response(error.http_status, error.code, error.message, retryable=error.retryable, facts=error.facts)
+    headers = {"www-authenticate": "Bearer"} if isinstance(error, Unauthorized) else None
+    return problem_response(
+        error.http_status, error.code, error.message, retryable=error.retryable, facts=error.facts, headers=headers
+    )
 
 
 def install(app: FastAPI) -> None:

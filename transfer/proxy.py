@@ -15,16 +15,18 @@ from websockets.asyncio.client import ClientConnection
 from websockets.frames import CloseCode
 
 from transfer import logs
+from transfer.auth import Authenticator
 from transfer.dialing import NotAllowed, NotReached, dial, resolve
 from transfer.engine.scope import MESSAGE_LIMIT
-from transfer.principal import ANONYMOUS
+from transfer.principal import Principal
 from transfer.problems import shown
-from transfer.protocol.errors import ProxyDenied, ProxyFailed, TooMany
+from transfer.protocol.errors import ProxyDenied, ProxyFailed, TooMany, Unauthorized
 from transfer.protocol.limits import MAX_ECHO_BYTES
 from transfer.protocol.messages import ProxyHeader, ProxyReadyMessage
 from transfer.settings import ProxySettings
 from transfer.tunnel import Tunnel, close_upstream
 from transfer.upstreams import OWN_ECHO, Route, WebSocketUrl, route_to_name, route_to_url
+from transfer.watch import Watch
 
 HOPS_HEADER: Final = "towline-hops"
 MAX_HOPS: Final = 4
@@ -35,52 +37,72 @@ LOGGER: Final = "towline.proxy"
 class Proxy:
     """What all tunnels of a server share."""
 
-    def __init__(self, settings: ProxySettings) -> None:
+    def __init__(self, settings: ProxySettings, authenticator: Authenticator, watch: Watch) -> None:
         self._settings = settings
+        self._authenticator = authenticator
+        self._watch = watch
         self._tunnels: Counter[str] = Counter()
 
     async def serve(self, websocket: WebSocket, upstream: str) -> None:
         """`GET /proxy/{upstream}`: a tunnel from the first frame on. Raises TransferError before the upgrade."""
-        log = logs.SessionLog(LOGGER, websocket, ANONYMOUS.subject)
+        principal = await self._authenticator.caller(websocket)
+        principal.require("proxy")
+        log = logs.SessionLog(LOGGER, websocket, principal.subject)
         route = route_to_name(self._settings.upstreams, upstream)
         try:
-            async with self._opened(route, upstream, websocket, websocket.scope["subprotocols"], log) as connection:
+            offered = websocket.scope["subprotocols"]
+            async with self._opened(route, upstream, websocket, offered, log, principal) as connection:
                 await websocket.accept(subprotocol=connection.subprotocol)
                 with log:
-                    await self.carry(websocket, connection, log)
+                    await self.carry(websocket, connection, log, principal)
         except WebSocketDisconnect:
             log.logger.info("left before the tunnel was open", upstream=_without_secrets(upstream))
 
     @asynccontextmanager
     async def opened(
-        self, header: ProxyHeader, websocket: WebSocket, log: logs.SessionLog
+        self, header: ProxyHeader, websocket: WebSocket, log: logs.SessionLog, principal: Principal
     ) -> AsyncIterator[ClientConnection]:
-        """The upstream that a header of `/ws` asks for. Raises ProxyDenied, ProxyFailed, TooMany."""
+        """The upstream that a header of `/ws` asks for. Raises Forbidden, ProxyDenied, ProxyFailed, TooMany."""
+        principal.require("proxy")
         asked = header.upstream if header.upstream is not None else header.url
         assert asked is not None
         find = route_to_name if header.upstream is not None else route_to_url
         route = find(self._settings.upstreams, asked)
-        async with self._opened(route, asked, websocket, header.subprotocols, log) as connection:
+        async with self._opened(route, asked, websocket, header.subprotocols, log, principal) as connection:
             yield connection
 
-    async def carry(self, websocket: WebSocket, connection: ClientConnection, log: logs.SessionLog) -> None:
-        """Be a tunnel until it ends; `log` is told what went through it, both ways, and who ended it."""
+    async def carry(
+        self, websocket: WebSocket, connection: ClientConnection, log: logs.SessionLog, principal: Principal
+    ) -> None:
+        """Be a tunnel until it ends, or the principal's right does; `log` is told what went through it, both ways, and
+        who ended it."""
         settings = self._settings
         tunnel = Tunnel(websocket, connection, idle_timeout=settings.idle_timeout, max_bytes=settings.max_bytes)
-        ending = await tunnel.carry()
-        log.bytes += tunnel.upward_bytes + tunnel.downward_bytes
-        log.ended(f"closed {ending.code}" if ending.by == "client" else f"closed {ending.code} by the {ending.by}")
+        try:
+            async with self._watch.closing(websocket, principal):
+                ending = await tunnel.carry()
+                by = "" if ending.by == "client" else f" by the {ending.by}"
+                log.ended(f"closed {ending.code}{by}")
+        finally:
+            log.bytes += tunnel.upward_bytes + tunnel.downward_bytes
+        log.ended(Unauthorized.code)
 
     @asynccontextmanager
     async def _opened(
-        self, route: Route | None, asked: str, websocket: WebSocket, subprotocols: Sequence[str], log: logs.SessionLog
+        self,
+        route: Route | None,
+        asked: str,
+        websocket: WebSocket,
+        subprotocols: Sequence[str],
+        log: logs.SessionLog,
+        principal: Principal,
     ) -> AsyncIterator[ClientConnection]:
         log.mode("proxy")
         hops = _hops(websocket)
         if route is None or hops >= MAX_HOPS:
             log.logger.info("proxy_denied", asked=_without_secrets(asked), hops=hops)
             raise _denied(asked)
-        with self._one_of_few(ANONYMOUS.subject):
+        with self._one_of_few(principal.owner):
             connection = await self._dial(route, _own_echo(websocket), hops, subprotocols, log)
             try:
                 websocket.scope["extensions"][MESSAGE_LIMIT](MAX_ECHO_BYTES)
@@ -92,6 +114,8 @@ class Proxy:
         self, route: Route, own_echo: WebSocketUrl, hops: int, subprotocols: Sequence[str], log: logs.SessionLog
     ) -> ClientConnection:
         headers = {name: value.get_secret_value() for name, value in route.upstream.headers.items()}
+        if route.url is None:
+            headers["authorization"] = f"Bearer {self._authenticator.own.text}"
         try:
             return await dial(
                 route.url or own_echo,

@@ -1,17 +1,17 @@
 """The one mapping from what a store raises to what the protocol says."""
 
 from storage import errors as storage
-from storage.store import StoredFile
+from transfer.principal import Principal
 from transfer.protocol import errors
 
 
-def refusal(error: storage.StorageError) -> errors.TransferError:
-    """The protocol's error for a store's."""
+def refusal(error: storage.StorageError, caller: Principal | None = None) -> errors.TransferError:
+    """The protocol's error for a store's; of what has a name it says only what the caller may know."""
     match error:
         case storage.NotFound():
             return errors.NotFound(f"{error.what} is not here, or not yours")
-        case storage.NameTaken(existing=existing):
-            return _exists(error, existing)
+        case storage.NameTaken():
+            return _exists(error, caller)
         case storage.Fenced():
             return errors.Superseded("another connection has taken this upload over")
         case storage.StillWriting():
@@ -36,9 +36,14 @@ def refusal(error: storage.StorageError) -> errors.TransferError:
             return errors.StorageFailure("the server could not write; what was acknowledged is safe, resume later")
 
 
-def _exists(error: storage.NameTaken, existing: StoredFile | None) -> errors.Exists:
+def _exists(error: storage.NameTaken, caller: Principal | None) -> errors.Exists:
+    existing, conflict = error.existing, error.conflict
+    if caller is not None and existing is not None and not caller.may_read(existing.name, existing.owner):
+        return errors.Exists(f"the name {str(error.name)!r} is taken: choose another name")
     if existing is None:
-        return errors.Exists(f"{error}: choose another name", conflict=str(error.conflict))
+        if caller is not None and conflict is not None and not (caller.may("read") and caller.reaches(conflict)):
+            return errors.Exists(f"the name {str(error.name)!r} does not go together with a file: choose another name")
+        return errors.Exists(f"{error}: choose another name", conflict=str(conflict))
     return errors.Exists(
         f"the name {str(error.name)!r} is taken by other content: choose if_exists replace or rename",
         size=existing.size,

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.loops.auto import auto_loop_factory
 
 from storage.errors import StoreRefused
+from storage.granting import tokens_were_made
 from transfer import logs
 from transfer.app import create_app
 from transfer.descriptors import connections_that_fit, raise_descriptor_limit
@@ -40,12 +41,16 @@ logger = logs.logger("towline.server")
 
 def serve(settings: Settings) -> int:
     """Serve until SIGTERM or Ctrl-C. Returns the exit code of the process."""
-    if not (settings.is_loopback or settings.insecure):
-        return _refuse(
-            2,
-            f"{settings.host} can be reached by other machines, and nobody has to prove who they are:"
-            " listen on 127.0.0.1, or say --insecure if that is meant",
-        )
+    try:
+        if not (settings.is_loopback or settings.insecure or tokens_were_made(settings.data)):
+            return _refuse(
+                2,
+                f"{settings.host} can be reached by other machines, and nobody has to prove who they are: make a token"
+                f" first, with towline token create SUBJECT --data {settings.data}; or listen on 127.0.0.1; or say"
+                " --insecure if that is meant",
+            )
+    except StoreRefused as refused:
+        return _refuse(1, str(refused))
     try:
         listener = open_listener(settings.host, settings.port)
     except OSError as failed:

@@ -4,12 +4,13 @@ A session has one reader, which never stops receiving while the client keeps wit
 only while somebody receives), one sender, and a task for each operation that is under way. Operations that must not
 overlap wait for those before them; small files and echoes do not.
 
-When the server stops, a session ends by itself: see `Session._drain_when_told`.
+Who the caller is may stand on the upgrade, or in a first frame; before that nothing else is read. When the server
+stops, or the caller's right ends, a session ends by itself: see `_drain_when_told` and `_leave_when_cut`.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
@@ -19,11 +20,11 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDiscon
 from storage.errors import StorageError
 from storage.store import Store
 from transfer import logs
+from transfer.auth import Authenticator
 from transfer.budget import ReceiveBudget
 from transfer.deadlines import Deadline
 from transfer.engine.farewell import abort, farewell
-from transfer.engine.scope import ARRIVALS, DRAIN
-from transfer.principal import ANONYMOUS
+from transfer.engine.scope import ARRIVALS, DRAIN, MESSAGE_LIMIT
 from transfer.protocol import limits
 from transfer.protocol.errors import (
     BadMessage,
@@ -33,8 +34,11 @@ from transfer.protocol.errors import (
     ShuttingDown,
     Timeout,
     TransferError,
+    Unauthorized,
 )
 from transfer.protocol.messages import (
+    AuthMessage,
+    AuthorizedMessage,
     CancelMessage,
     ClientMessage,
     EchoMessage,
@@ -51,11 +55,15 @@ from transfer.protocol.receiver import Receiver
 from transfer.proxy import Proxy, ready
 from transfer.refusals import refusal
 from transfer.settings import Settings
+from transfer.standing import Standing
 from transfer.uploads import Operation, Shared, SmallUpload, UploadOperation, is_small
+from transfer.watch import Watch
 
 Reply = ServerMessage | ProxyReadyMessage
 T = TypeVar("T")
 LOGGER: Final = "towline.session"
+CUT_SECONDS: Final = 0.25
+"""How long what is under way may take to end by itself when the caller's right has ended."""
 
 
 @dataclass(slots=True)
@@ -66,6 +74,7 @@ class Turn:
     replies: "asyncio.Queue[Reply | None]" = field(default_factory=asyncio.Queue)
     over: asyncio.Event = field(default_factory=asyncio.Event)
     operation: Operation | None = None
+    work: "asyncio.Task[None] | None" = None
 
     def reply(self, message: Reply) -> None:
         self.replies.put_nowait(message if self.ref is None else message.model_copy(update={"ref": self.ref}))
@@ -86,33 +95,48 @@ class Refused(Operation):
 class Sessions:
     """Serves `/ws` for an application; what its connections share is here."""
 
-    def __init__(self, store: Store, settings: Settings, proxy: Proxy) -> None:
+    def __init__(
+        self, store: Store, settings: Settings, proxy: Proxy, authenticator: Authenticator, watch: Watch
+    ) -> None:
         self._store = store
         self._settings = settings
         self._proxy = proxy
+        self._authenticator = authenticator
+        self._watch = watch
         self._budget = ReceiveBudget(
             settings.receive_budget_bytes, window=settings.window, chunk_size=settings.chunk_size
         )
 
     async def serve(self, websocket: WebSocket) -> None:
-        """One connection, from its upgrade to its end."""
+        """One connection, from its upgrade to its end. Raises TransferError before the upgrade."""
         offered = websocket.scope["subprotocols"]
         if offered and limits.PROTOCOL not in offered:
             text = f"this server speaks {limits.PROTOCOL}, which is none of the {len(offered)} offered subprotocols"
-            logs.SessionLog(LOGGER, websocket, ANONYMOUS.subject).refused("subprotocol", text)  # browsers put tokens there
+            logs.SessionLog(LOGGER, websocket).refused("subprotocol", text)  # browsers put tokens there
             await websocket.send_denial_response(Response(f"{text}\n", 400, media_type="text/plain"))
             return
+        principal = await self._authenticator.caller_if_said(websocket)
+        if principal is None:
+            websocket.scope["extensions"][MESSAGE_LIMIT](limits.MAX_MESSAGE_BYTES_BEFORE_AUTH)
         await websocket.accept(subprotocol=limits.PROTOCOL if offered else None)
-        await Session(websocket, self._store, self._settings, self._budget, self._proxy).run()
+        with Standing(websocket, self._authenticator, self._watch, principal) as standing:
+            await Session(websocket, self._store, self._settings, self._budget, self._proxy, standing).run()
 
 
 class Session:
     """One connection of `/ws`."""
 
     def __init__(
-        self, websocket: WebSocket, store: Store, settings: Settings, budget: ReceiveBudget, proxy: Proxy
+        self,
+        websocket: WebSocket,
+        store: Store,
+        settings: Settings,
+        budget: ReceiveBudget,
+        proxy: Proxy,
+        standing: Standing,
     ) -> None:
         self._websocket = websocket
+        self._standing = standing
         self._proxy = proxy
         self._held = 0
         self._room = asyncio.Event()
@@ -120,7 +144,7 @@ class Session:
             store=store,
             budget=budget,
             connection=self,
-            owner=ANONYMOUS.subject,
+            caller=lambda: standing.principal,
             max_file_bytes=settings.max_file_bytes or limits.MAX_SIZE,
             freed=self._freed,
             arrivals=websocket.scope["extensions"][ARRIVALS],
@@ -128,25 +152,33 @@ class Session:
             min_upload_rate=settings.min_upload_rate,
             rate_period=settings.rate_period,
         )
+        self._auth_timeout = settings.auth_timeout
         self._header_timeout = settings.header_timeout
         self._late = asyncio.Event()
         self._header_deadline = Deadline(asyncio.get_running_loop(), self._late.set)
         self._order: asyncio.Queue[Turn] = asyncio.Queue(limits.MAX_UNANSWERED)
         self._turns: list[Turn] = []
         self._current: Turn | None = None
-        self._was_tunnel = False
+        self._is_tunnel = False
         self._told = asyncio.Event()
         self._draining = False
-        self._log = logs.SessionLog(LOGGER, websocket, self._shared.owner)
+        self._dismissed = False
+        self._log = logs.SessionLog(LOGGER, websocket)
 
     async def run(self) -> None:
         """Serve until the connection ends. Never raises for what a client does."""
         self._websocket.scope["extensions"][DRAIN](self._told.set)
-        self._header_deadline.start(self._header_timeout)
+        self._log.principal = self._standing.principal.subject
+        self._header_deadline.start(self._header_timeout if self._standing.known else self._auth_timeout)
         with self._log:
             try:
                 async with asyncio.TaskGroup() as group:
-                    duties = (self._send_replies(), self._drain_when_told(), self._give_up_when_late())
+                    duties = (
+                        self._send_replies(),
+                        self._drain_when_told(),
+                        self._leave_when_cut(),
+                        self._give_up_when_late(),
+                    )
                     others = [group.create_task(duty) for duty in duties]
                     await self._receive(group)
                     for turn in list(self._turns):
@@ -163,26 +195,32 @@ class Session:
 
     async def _give_up_when_late(self) -> None:
         await self._late.wait()
-        await self._refuse(Timeout(f"no header within {self._header_timeout:g} s of connecting"), begins=True)
+        error: TransferError = Timeout(f"no header within {self._header_timeout:g} s of connecting")
+        if not self._standing.known:
+            error = Unauthorized(f"no token within {self._auth_timeout:g} s of connecting")
+        await self._refuse(error, begins=True)
 
     # --------------------------------------------------------------------------------------------------- reading
 
     async def _receive(self, group: asyncio.TaskGroup) -> None:
         async for content in self._frames():
             try:
-                if isinstance(content, bytes):
+                if not self._standing.known:
+                    await self._take_first(content)
+                elif isinstance(content, bytes):
                     self._take_chunk(content)
                     await self._wait_for_room()
                 elif (message := await self._parsed(content)) is not None:
                     await self._take_message(message, group)
             except TransferError as error:
+                self._dismissed = self._dismissed or isinstance(error, Unauthorized)
                 await self._refuse(error, begins=isinstance(content, bytes))
         for turn in self._turns:
             if turn.operation is not None:
                 turn.operation.gone()
 
     async def _frames(self) -> AsyncIterator[str | bytes]:
-        while not self._was_tunnel:
+        while not self._is_tunnel:
             message = await self._websocket.receive()
             if message["type"] == "websocket.disconnect":
                 self._log.ended(f"closed {message.get('code', 1005)}")
@@ -190,7 +228,36 @@ class Session:
             content: str | bytes | None = message.get("bytes")
             content = message["text"] if content is None else content
             assert content is not None
-            yield content
+            if not self._dismissed:
+                yield content
+
+    async def _take_first(self, content: str | bytes) -> None:
+        """The first frame of a caller who is not known yet. Raises Unauthorized, TooMany."""
+        with suppress(TransferError):
+            if isinstance(content, str) and isinstance(message := parse_client_message(content), AuthMessage):
+                await self._take_token(message)
+                return
+        raise Unauthorized("this server asks for a token: send it as Authorization: Bearer, or in a first frame auth")
+
+    async def _take_token(self, message: AuthMessage) -> None:
+        """Another token, or the first. It is answered at once, in the midst of an operation, which goes on. Raises
+        Unauthorized, TooMany."""
+        known_before = self._standing.known
+        try:
+            principal = await self._standing.show(message.token.get_secret_value(), message.visitor)
+        except StorageError as failed:
+            raise refusal(failed) from failed
+        if not known_before:
+            self._websocket.scope["extensions"][MESSAGE_LIMIT](limits.MAX_MESSAGE_BYTES)
+            self._header_deadline.start(self._header_timeout)
+        self._log.principal = principal.subject
+        answer = AuthorizedMessage(subject=principal.subject, expires=principal.expires, ref=message.ref)
+        if self._turns:
+            self._turns[0].replies.put_nowait(answer)
+        else:
+            turn = await self._queued(Turn(None))
+            turn.reply(answer)
+            self._end(turn)
 
     def _take_chunk(self, content: bytes) -> None:
         self._log.bytes += len(content)
@@ -219,6 +286,8 @@ class Session:
     async def _take_message(self, message: ClientMessage, group: asyncio.TaskGroup) -> None:
         current = self._current.operation if self._current is not None else None
         match message:
+            case AuthMessage():
+                await self._take_token(message)
             case CancelMessage():
                 if current is None:
                     raise BadMessage("cancel without an upload: send a header first")
@@ -261,7 +330,7 @@ class Session:
         turn.operation = operation
         if self._draining and operation.open:  # the server was stopped while this waited for its place
             operation.fail(_shutting_down())
-        group.create_task(self._run(turn, operation, before))
+        turn.work = group.create_task(self._run(turn, operation, before))
 
     async def _tunnel(self, header: ProxyHeader) -> None:
         """Once everything before it is over and answered, the connection is a tunnel, or goes on as it was."""
@@ -271,13 +340,15 @@ class Session:
             await earlier.over.wait()
         try:
             async with AsyncExitStack() as stack:
-                opening = stack.enter_async_context(self._proxy.opened(header, self._websocket, self._log))
+                opening = stack.enter_async_context(
+                    self._proxy.opened(header, self._websocket, self._log, self._standing.principal)
+                )
                 connection = await self._unless_told(opening)
                 turn.reply(ready(header, connection))
                 self._end(turn)
                 await self._order.join()
-                self._was_tunnel = True
-                await self._proxy.carry(self._websocket, connection, self._log)
+                self._is_tunnel = True
+                await self._proxy.carry(self._websocket, connection, self._log, self._standing.principal)
         except TransferError as error:
             turn.operation = refused = Refused(self._shared)
             self._fail(turn, refused, error)
@@ -345,7 +416,7 @@ class Session:
         except TransferError as error:
             self._fail(turn, operation, error)
         except StorageError as error:
-            self._fail(turn, operation, refusal(error))
+            self._fail(turn, operation, refusal(error, operation.caller))
         except Exception:
             self._log.logger.exception("a bug ended an operation")
             self._fail(turn, operation, Internal("something went wrong in the server; its log says what"))
@@ -402,6 +473,27 @@ class Session:
         await self._order.join()
         self._log.ended(ShuttingDown.code)
         await farewell(self._websocket, limits.CLOSE_SHUTTING_DOWN, ShuttingDown.code)
+
+    async def _leave_when_cut(self) -> None:
+        """Wait until the caller's right ends. What is durable of their uploads stays, nothing more is published, and
+        they hear `unauthorized`."""
+        await self._standing.ended.wait()
+        if self._is_tunnel:
+            return  # which ends by itself, with 1008
+        self._dismissed = True
+        for turn in self._turns:
+            if turn.operation is not None and turn.operation.open:
+                turn.operation.fail(self._unauthorized())
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CUT_SECONDS):
+                await self._order.join()
+        for turn in self._turns:
+            if turn.work is not None:
+                turn.work.cancel()
+        await self._send(ErrorMessage.of(self._unauthorized()))
+
+    def _unauthorized(self) -> Unauthorized:
+        return Unauthorized(f"{self._standing.reason}: what was acknowledged is safe, go on with another one")
 
 
 def _shutting_down(ref: int | None = None) -> ShuttingDown:

@@ -152,6 +152,11 @@ class Settings(BaseSettings):
     )
     max_head_bytes: int = Field(default=limits.MAX_HEAD_BYTES, ge=1_024, description="the longest head of a request")
     max_head_fields: int = Field(default=limits.MAX_HEAD_FIELDS, gt=0, description="the most fields in such a head")
+    auth_timeout: float = Field(
+        default=limits.AUTH_SECONDS,
+        gt=0,
+        description="how long a connection of `/ws` without a token on its upgrade may take to its frame `auth`",
+    )
     header_timeout: float = Field(
         default=limits.HEADER_SECONDS, gt=0, description="how long a connection of `/ws` may take to its first header"
     )

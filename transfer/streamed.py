@@ -2,45 +2,65 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import AbstractContextManager, aclosing
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from storage.errors import StorageError
 
+Watching = Callable[[Callable[[str], None]], AbstractContextManager[object]]
+"""Is entered for as long as something goes on, and may call what it is given, to end that, with a sentence why."""
 logger = logging.getLogger("towline.http")
 
 
 class StreamedResponse(Response):
     """Sends what `pieces` yields; stops when the client has gone.
 
-    An error of the store before the first piece is the caller's to answer. After it the connection is cut off, so
-    that nobody takes a part for the whole.
+    An error of the store before the first piece is the caller's to answer. After it, or when `watching` says so, the
+    connection is cut off, so that nobody takes a part for the whole.
     """
 
-    def __init__(self, pieces: AsyncGenerator[bytes, None], headers: Mapping[str, str], status_code: int = 200) -> None:
+    def __init__(
+        self,
+        pieces: AsyncGenerator[bytes, None],
+        headers: Mapping[str, str],
+        watching: Watching,
+        status_code: int = 200,
+    ) -> None:
         super().__init__(None, status_code, headers)
         if "content-length" not in headers:
             del self.headers["content-length"]  # chunks say themselves where they end
         self._pieces = pieces
+        self._watching = watching
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with aclosing(self._pieces) as pieces:
             piece = await anext(pieces, b"")
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-            async with asyncio.TaskGroup() as group:
-                gone = group.create_task(_disconnect(receive))
-                try:
-                    while piece and not gone.done():
-                        await send({"type": "http.response.body", "body": piece, "more_body": True})
-                        piece = await anext(pieces, b"")
-                    await send({"type": "http.response.body", "body": b"", "more_body": False})
-                except StorageError as failed:
-                    logger.error("a response was cut off: %s", failed)
-                finally:
-                    gone.cancel()
+            limit = asyncio.timeout(None)
+            try:
+                async with limit:
+                    with self._watching(lambda _: limit.reschedule(0)):
+                        await self._send_all(piece, receive, send)
+            except TimeoutError:
+                if not limit.expired():
+                    raise
+                logger.info("a response was cut off: its reader may not have it any more")
+
+    async def _send_all(self, piece: bytes, receive: Receive, send: Send) -> None:
+        async with asyncio.TaskGroup() as group:
+            gone = group.create_task(_disconnect(receive))
+            try:
+                while piece and not gone.done():
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+                    piece = await anext(self._pieces, b"")
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+            except StorageError as failed:
+                logger.error("a response was cut off: %s", failed)
+            finally:
+                gone.cancel()
 
 
 async def _disconnect(receive: Receive) -> None:

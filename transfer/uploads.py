@@ -19,6 +19,7 @@ from transfer.budget import ReceiveBudget
 from transfer.deadlines import Arrivals, Pace
 from transfer.entries import file_entry
 from transfer.inbox import Cancel, Ending, Eof, Failure, Inbox, Left
+from transfer.principal import Principal
 from transfer.protocol import limits
 from transfer.protocol.digest import ALGORITHMS, Digest
 from transfer.protocol.errors import (
@@ -60,7 +61,8 @@ class Shared:
     store: Store
     budget: ReceiveBudget
     connection: object
-    owner: str
+    caller: Callable[[], Principal]
+    """Who it is now: they may show another token in between."""
     max_file_bytes: int
     freed: Callable[[int], None]
     arrivals: Arrivals
@@ -78,6 +80,7 @@ class Operation:
     def __init__(self, shared: Shared, receiver: Receiver, reply: Reply) -> None:
         self.receiver = receiver
         self._shared = shared
+        self.caller = shared.caller()
         self._reply = reply
         self._inbox = Inbox(shared.freed)
         self._pace = Pace(shared.min_upload_rate, shared.rate_period)
@@ -155,22 +158,41 @@ class Operation:
         same = published.unchanged if unchanged is None else unchanged
         self._reply(CompleteMessage(file=file_entry(published.file), unchanged=same or None))
 
+    def _authorize(self, header: UploadHeader) -> None:
+        """Raises Forbidden."""
+        self.caller.require("upload")
+        self.caller.require_name(header.name)
+
     async def _stored_already(self, header: UploadHeader) -> StoredFile | None:
+        """The file that has this name and this digest, for callers who may know."""
         if header.digest is None:
             return None
         existing = await self._shared.store.find(header.name)
-        return existing if existing is not None and existing.digest == header.digest else None
+        if (
+            existing is None
+            or existing.digest != header.digest
+            or not self.caller.may_read(existing.name, existing.owner)
+        ):
+            return None
+        return existing
 
     def _request(self, header: UploadHeader) -> UploadRequest:
         if header.size is not None and header.size > self._shared.max_file_bytes:
             limit = self._shared.max_file_bytes
             raise TooLarge(f"{header.size} bytes are more than the limit of {limit}", size=header.size, limit=limit)
         guessed = mimetypes.guess_type(header.name.last)[0]
+        caller = self.caller
         return UploadRequest(
             name=header.name,
             size=header.size,
-            owner=self._shared.owner,
-            if_exists=header.if_exists,
+            owner=caller.owner,
+            subject=caller.subject,
+            via=caller.visit.link if caller.visit is not None else None,
+            quota=caller.quota,
+            via_quota=caller.visit.size if caller.visit is not None else None,
+            may_compare=caller.may("read"),
+            may_replace=caller.may("delete"),
+            if_exists=header.if_exists if caller.visit is None else "rename",
             digest_algorithm=header.digest_algorithm,
             modified=header.modified,
             content_type=header.content_type or guessed or "application/octet-stream",
@@ -198,6 +220,7 @@ class SmallUpload(Operation):
 
     async def run(self) -> None:
         """Raises TransferError, StorageError."""
+        self._authorize(self._header)
         request = self._request(self._header)
         if (existing := await self._stored_already(self._header)) is not None:
             self._complete(Published(existing), unchanged=True)
@@ -250,6 +273,9 @@ class UploadOperation(Operation):
 
     async def run(self) -> None:
         """Raises TransferError, StorageError."""
+        if isinstance(self._message, UploadHeader):
+            self._authorize(self._message)
+        self.caller.require("upload")
         if isinstance(self._message, EofMessage) and self._message.digest is None:
             raise DigestRequired(self.without_digest)
         if await self._was_completed():
@@ -266,7 +292,7 @@ class UploadOperation(Operation):
     async def _was_completed(self) -> bool:
         """Whether the upload that is asked for is a file by now; then that is the answer."""
         wanted = self._message.upload_id
-        published = None if wanted is None else await self._shared.store.find_completed(wanted, self._shared.owner)
+        published = None if wanted is None else await self._shared.store.find_completed(wanted, self.caller.owner)
         if published is not None:
             self._complete(published)
         return published is not None
@@ -283,14 +309,15 @@ class UploadOperation(Operation):
 
     async def _drop(self, upload_id: str, lease: str | None) -> None:
         """Drop the upload that is not needed any more, unless somebody else has taken it over since."""
-        async with self._shared.store.resume(upload_id, self._shared.owner, lease=lease) as writer:
+        async with self._shared.store.resume(upload_id, self.caller.owner, lease=lease) as writer:
             await writer.cancel()
 
     async def _finish_elsewhere(self, message: EofMessage) -> None:
         """`eof` as an operation of its own, after ranges."""
         assert message.upload_id is not None
         assert message.digest is not None
-        async with self._shared.store.resume(message.upload_id, self._shared.owner, lease=message.lease) as writer:
+        async with self._shared.store.resume(message.upload_id, self.caller.owner, lease=message.lease) as writer:
+            self.caller.require_name(writer.name)
             writer.on_damage = self._damaged
             await self._finish(writer, message.digest)
 
@@ -305,7 +332,7 @@ class UploadOperation(Operation):
                 await self._serve(writer, header)
 
     async def _open(self, header: UploadHeader) -> AbstractAsyncContextManager[Writer]:
-        store, owner = self._shared.store, self._shared.owner
+        store, owner = self._shared.store, self.caller.owner
         request = None if header.range is not None else self._request(header)
         if header.upload_id is not None:
             return store.resume(header.upload_id, owner, request, lease=header.lease)
@@ -319,6 +346,7 @@ class UploadOperation(Operation):
 
     async def _serve(self, writer: Writer, header: UploadHeader) -> None:
         self.upload_id = writer.upload_id
+        self.caller.require_name(writer.name)
         writer.on_damage = self._damaged
         self._limit_leaves(writer)
         span = _checked_range(header, writer)
@@ -329,8 +357,9 @@ class UploadOperation(Operation):
         end = writer.size if span is None else span.end
         self.receiver.ready(offset, size=writer.size, end=end, there=durable)
         window = self._shared.budget.grant(self._shared.connection)
-        self._may_compare = writer.existing is not None and writer.existing.size == writer.size
-        self._reply(self._ready(writer, offset, window))
+        ready = self._ready(writer, offset, window)
+        self._may_compare = ready.existing is not None and ready.existing.size == writer.size
+        self._reply(ready)
         self._pace.begin(self._shared.arrivals.received_bytes)
         ending = await self._receive(writer, span, window)
         await self._end(writer, span, ending)
@@ -347,7 +376,7 @@ class UploadOperation(Operation):
         self.receiver.max_size = min(self.receiver.max_size, limit)
 
     def _ready(self, writer: Writer, offset: int, window: int) -> ReadyMessage:
-        durable, existing = writer.durable, writer.existing
+        durable = writer.durable
         missing = durable.holes(durable.furthest)
         return ReadyMessage(
             upload_id=writer.upload_id,
@@ -360,9 +389,14 @@ class UploadOperation(Operation):
             leaf_size=writer.leaf_size,
             leaves=encode_leaves(writer.leaves),
             missing=missing or None,
-            existing=None if existing is None else Existing(size=existing.size, digest=existing.digest),
+            existing=self._shown(writer.existing),
             digest_algorithms=ALGORITHMS,
         )
+
+    def _shown(self, existing: StoredFile | None) -> Existing | None:
+        if existing is None or not self.caller.may_read(existing.name, existing.owner):
+            return None
+        return Existing(size=existing.size, digest=existing.digest)
 
     async def _receive(self, writer: Writer, span: Range | None, window: int) -> Ending:
         """Write what comes, sync when due, acknowledge what is durable; until the operation ends."""

@@ -152,9 +152,18 @@ class Log(logging.Handler):
     def __init__(self) -> None:
         super().__init__()
         self.records: list[logging.LogRecord] = []
+        self._something = asyncio.Event()
 
     def emit(self, record: logging.LogRecord) -> None:
         self.records.append(record)
+        self._something.set()
+
+    async def until(self, text: str) -> None:
+        """Until a line with this text is there, of what this loop logs."""
+        async with asyncio.timeout(PATIENCE):
+            while not any(text in record.getMessage() for record in self.records):
+                self._something.clear()
+                await self._something.wait()
 
     @property
     def refusals(self) -> list[str]:

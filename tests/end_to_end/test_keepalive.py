@@ -19,6 +19,7 @@ import client
 from client import wire
 from client.progress import Waiting
 from storage.local import LocalStore
+from tests.echoing import echo_endpoint
 from tests.end_to_end.conftest import PATIENCE, Service, chunks, eof
 from tests.end_to_end.scene import MIB, Recorder, content, sha256, stored
 from tests.end_to_end.waiting import stuck_disk
@@ -26,7 +27,6 @@ from tests.links import Link
 from tests.namespaces import lacking_namespaces
 from tests.server import CHECKOUT, serving_apart
 from transfer.app import create_app
-from transfer.echo import echo_endpoint
 from transfer.server import PING_SECONDS
 from transfer.settings import Settings
 

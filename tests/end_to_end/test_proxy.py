@@ -17,6 +17,7 @@ from websockets.typing import Origin, Subprotocol
 from tests.end_to_end.conftest import PATIENCE, Json, Peer, Service, serving, small
 from tests.links import Link
 from tests.server import ServerProcess, serving_apart
+from tests.tokens import bearer, token_for
 from tests.upstream import Handler, Upstream, echo
 from transfer.app import create_app
 from transfer.proxy import MAX_HOPS
@@ -393,8 +394,9 @@ async def test_whoever_waits_for_a_tunnel_hears_that_the_server_stops(tmp_path: 
 
 
 async def test_nothing_of_the_clients_request_goes_along(service: Service, upstream: Upstream) -> None:
-    url = f"ws://127.0.0.1:{service.port}/proxy/plain?token=secret"
-    sent = {"Authorization": "Bearer secret", "Cookie": "a=secret", "X-Forwarded-For": "192.0.2.1", "X-Mine": "secret"}
+    url = f"ws://127.0.0.1:{service.port}/proxy/plain?key=secret"
+    token = await token_for(service.store, "alice")
+    sent = bearer(token) | {"Cookie": "a=secret", "X-Forwarded-For": "192.0.2.1", "X-Mine": "secret"}
     origin = Origin(f"http://127.0.0.1:{service.port}")
     async with connect(url, additional_headers=sent, origin=origin, user_agent_header="secret", proxy=None):
         pass

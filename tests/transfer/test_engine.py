@@ -19,9 +19,9 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.frames import Close, Frame, Opcode
 
+from tests.echoing import echo_endpoint as echo
 from tests.server import serving_apart
 from transfer import admission
-from transfer.echo import echo_endpoint as echo
 from transfer.engine.config import ConnectionLimits, EngineConfig
 from transfer.engine.farewell import Farewell
 from transfer.engine.http import HTTP_PATIENCE, HttpProtocol

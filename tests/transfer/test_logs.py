@@ -141,12 +141,11 @@ async def test_only_what_is_important_enough_is_logged(tmp_path: Path) -> None:
 
 async def test_no_query_string_no_token_and_no_whole_id_is_logged(tmp_path: Path) -> None:
     async with ServerProcess(tmp_path / "data", environment={"TOWLINE_LOG_LEVEL": "debug"}) as server:
-        async with opened(server.url, "/ws?token=hunter2") as connection:
+        async with opened(server.url, "/ws?key=hunter2") as connection:
             (ready, _) = await answers(connection, header("a", 10))
             mine = {"upload_id": ready["upload_id"], "lease": ready["lease"]}
             secretive: list[Frame] = [
                 '{"type":"auth","token":"hunter2"',
-                {"type": "auth", "token": "hunter2"},
                 {"type": "upload", **mine},
                 header("a", 10, **mine, range=[0, 11]),
                 header("a", 10, **mine, offset=ready["upload_id"]),
@@ -159,6 +158,9 @@ async def test_no_query_string_no_token_and_no_whole_id_is_logged(tmp_path: Path
             for frame in secretive:
                 (reply,) = await answers(connection, frame)
                 assert reply["type"] == "error"
+        async with opened(server.url, "/ws") as connection:
+            await connection.send(json.dumps({"type": "auth", "token": "hunter2"}))
+            assert json.loads(await connection.recv())["code"] == "unauthorized"
         with pytest.raises(InvalidStatus) as refused:
             async with opened(server.url, subprotocols=[Subprotocol("bearer"), Subprotocol("hunter2")]):
                 pass
@@ -173,7 +175,7 @@ async def test_no_query_string_no_token_and_no_whole_id_is_logged(tmp_path: Path
     text = "\n".join(server.log_lines)
     for secret in ("hunter2", ready["upload_id"], ready["upload_id"][::-1], ready["lease"]):
         assert secret not in text
-    assert sum(event["event"] == "refused" for event in events(server.log_lines)) == len(secretive) + 1
+    assert sum(event["event"] == "refused" for event in events(server.log_lines)) == len(secretive) + 2
 
 
 @pytest.mark.parametrize(

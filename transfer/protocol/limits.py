@@ -22,6 +22,7 @@ MAX_TOKEN_BYTES: Final = 8_000
 
 MAX_MESSAGE_BYTES: Final = 4 * MIB
 """On `/ws`, after authentication."""
+MAX_MESSAGE_BYTES_BEFORE_AUTH: Final = 64 * KIB
 MAX_ECHO_BYTES: Final = 16 * MIB
 """On `/echo`, and in a tunnel."""
 MAX_URL_CHARACTERS: Final = 2048
@@ -54,6 +55,7 @@ TAKE_OVER_SECONDS: Final = 2.0
 FAREWELL_SECONDS: Final = 0.5
 
 HANDSHAKE_SECONDS: Final = 10.0
+AUTH_SECONDS: Final = 5.0
 HEADER_SECONDS: Final = 30.0
 MESSAGE_SECONDS: Final = 60.0
 RATE_PERIOD_SECONDS: Final = 60.0

@@ -37,7 +37,7 @@ from transfer.protocol.errors import BadMessage, TransferError
 from transfer.protocol.leaves import split_leaves
 from transfer.protocol.names import InvalidName, Name
 from transfer.protocol.ranges import Range
-from transfer.protocol.tokens import parse_token
+from transfer.protocol.tokens import VISITOR, parse_token
 
 
 def _text(value: object) -> str:
@@ -229,10 +229,12 @@ class ProxyHeader(Operation):
 
 
 class AuthMessage(Operation):
-    """Say who one is: before the first header, or again, to go on when the token in use expires."""
+    """Say who one is: before the first header, or again, to go on when the token in use expires. `visitor` tells those
+    apart who come through one request link."""
 
     type: Literal["auth"] = "auth"
     token: TokenField
+    visitor: Annotated[str, StringConstraints(pattern=VISITOR)] | None = None
 
 
 ClientMessage = UploadHeader | EofMessage | CancelMessage | TextHeader | ProxyHeader | AuthMessage

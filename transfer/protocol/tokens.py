@@ -8,6 +8,8 @@ from transfer.protocol import limits
 
 VISIBLE: Final = frozenset(map(chr, range(0x21, 0x7F)))
 """What a token is made of: it stands in a header (RFC 9110, section 5.6.2; RFC 6750 has fewer characters)."""
+VISITOR: Final = r"^[0-9A-Za-z_-]{16,64}$"
+"""How a visitor of a request link is known again: text of their own making, which nobody else can guess."""
 
 
 def parse_token(text: str) -> SecretStr:

@@ -16,7 +16,7 @@ def test_visible_ascii_is_a_token(text: str) -> None:
     ["", " ", "two words", "tab\there", "line\nbreak", "end\n", " x", "nul\0", "\x7f", "é", "\ud800", "x" * 8_001],
 )
 def test_what_is_no_token_is_refused_without_showing_it(text: str) -> None:
-    with pytest.raises(ValueError, match="^it (is|has) ") as refusal:
+    with pytest.raises(ValueError, match=r"^it (is|has) ") as refusal:
         parse_token(text)
     assert len(text) < 3 or text not in str(refusal.value)
 

@@ -1,0 +1,377 @@
+"""Who is let in, by which token in which place, and how it ends."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import httpx2
+import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
+from websockets.typing import Origin
+
+from storage.granting import opened_grants
+from storage.store import utc_now
+from tests.end_to_end.conftest import Peer, Service, chunks, digest, eof, header, serving, small
+from tests.end_to_end.waiting import stuck_disk
+from tests.tokens import bearer, token_for
+from transfer.auth import COOKIE
+from transfer.issuing import new_token
+from transfer.protocol.limits import MIB
+from transfer.tokens import Secret
+
+CONTENT = bytes(range(256)) * 8192
+
+
+@asynccontextmanager
+async def entered(service: Service, token: Secret | None, path: str = "/ws") -> AsyncIterator[Peer]:
+    """A connection whose upgrade bears the token, or none."""
+    headers = {} if token is None else bearer(token)
+    async with connect(
+        f"ws://127.0.0.1:{service.port}{path}", additional_headers=headers, compression=None, proxy=None
+    ) as connection:
+        yield Peer(connection)
+
+
+async def refused_upgrade(service: Service, path: str, **headers: str) -> httpx2.Headers:
+    """The head of the 401 that an upgrade gets."""
+    with pytest.raises(InvalidStatus) as refused:
+        async with connect(f"ws://127.0.0.1:{service.port}{path}", additional_headers=headers, proxy=None):
+            pass
+    response = refused.value.response
+    assert (response.status_code, json.loads(response.body)["code"]) == (401, "unauthorized")
+    return httpx2.Headers(list(response.headers.raw_items()))
+
+
+async def status(service: Service, path: str, **headers: str) -> int:
+    async with service.http() as http:
+        return (await http.get(path, headers=headers)).status_code
+
+
+# ------------------------------------------------------------------------------------------------- needed, and where
+
+
+async def test_nobody_is_asked_for_a_token_until_one_was_made(service: Service) -> None:
+    assert await status(service, "/files") == 200
+    token = await token_for(service.store, "alice")
+    assert await status(service, "/files") == 401
+    assert await status(service, "/files", **bearer(token)) == 200
+    await service.store.grants.revoke(token.grant_id)
+    assert await status(service, "/files") == 401
+
+
+async def test_a_token_that_another_process_made_is_asked_for_at_once(service: Service) -> None:
+    secret, grant = new_token("alice", ["read"], now=utc_now())
+    with opened_grants(service.data) as book:
+        book.add(grant)
+    assert await status(service, "/files") == 401
+    assert await status(service, "/files", **bearer(secret)) == 200
+
+
+@pytest.mark.parametrize("path", ["/ws", "/echo", "/proxy/echo"])
+async def test_an_upgrade_with_a_wrong_token_is_refused_before_it(service: Service, path: str) -> None:
+    await token_for(service.store, "alice")
+    headers = await refused_upgrade(service, path, Authorization=f"Bearer {Secret.new().text}")
+    assert headers["www-authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize("path", ["/echo", "/proxy/echo"])
+async def test_where_no_frame_can_say_it_the_upgrade_has_to(service: Service, path: str) -> None:
+    token = await token_for(service.store, "alice")
+    await refused_upgrade(service, path)
+    async with entered(service, token, path) as peer:
+        await peer.send("hello")
+        assert await peer.connection.recv() == "hello"
+
+
+@pytest.mark.parametrize("value", ["", "Bearer", "Basic YTpi", "Bearer a b", "Bearer a,b c", "Digest a"])
+async def test_another_authorization_than_bearer_is_refused(service: Service, value: str) -> None:
+    assert await status(service, "/files", Authorization=value) == 401
+
+
+async def test_the_scheme_may_be_written_in_any_case(service: Service) -> None:
+    token = await token_for(service.store, "alice")
+    assert await status(service, "/files", Authorization=f"bEARER  {token.text}") == 200
+
+
+async def test_two_tokens_are_none(service: Service) -> None:
+    token = await token_for(service.store, "alice")
+    twice = [("Authorization", f"Bearer {token.text}")] * 2
+    async with service.http() as http:
+        assert (await http.get("/files", headers=twice)).status_code == 401
+
+
+async def test_a_token_with_one_other_digit_is_unknown(service: Service) -> None:
+    token = await token_for(service.store, "alice")
+    text = token.text[:-1] + ("0" if token.text[-1] != "0" else "1")
+    assert await status(service, "/files", Authorization=f"Bearer {text}") == 401
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("/files?token=x", "/files?limit=1&Access_Token=x", "/health/live?token=", "/files?q={token}"),
+        *("/files/{token}", "/nothing/{token}?a=1", "/files?prefix=a{token}b", "/?%74oken=x"),
+    ],
+)
+async def test_a_token_in_a_url_is_refused_whatever_is_asked_for(service: Service, url: str) -> None:
+    token = await token_for(service.store, "alice")
+    async with service.http() as http:
+        answer = await http.get(url.format(token=token.text), headers=bearer(token))
+    assert (answer.status_code, answer.json()["code"]) == (400, "unauthorized")
+    assert "never stands in a URL" in answer.json()["detail"]
+    assert token.text not in answer.text
+
+
+async def test_an_upgrade_with_a_token_in_its_url_is_refused(service: Service) -> None:
+    token = await token_for(service.store, "alice")
+    with pytest.raises(InvalidStatus) as refused:
+        async with connect(f"ws://127.0.0.1:{service.port}/ws?token={token.text}", proxy=None):
+            pass
+    assert refused.value.response.status_code == 400
+
+
+# ---------------------------------------------------------------------------------------------------- the first frame
+
+
+async def test_the_first_frame_says_who_it_is(service: Service) -> None:
+    token = await token_for(service.store, "alice", lasts=timedelta(hours=1))
+    async with service.connected() as peer:
+        await peer.send({"type": "auth", "token": token.text, "ref": 7})
+        answer = await peer.receive()
+        assert (answer["type"], answer["subject"], answer["ref"]) == ("authorized", "alice", 7)
+        assert answer["expires"]
+        await peer.works()
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        *({"type": "text", "text": "x"}, header("a", 1), {"type": "proxy", "upstream": "echo"}, "no json", b"bytes"),
+        *({"type": "auth"}, {"type": "auth", "token": ""}, {"type": "auth", "token": 5}, {"type": "cancel"}),
+        {"type": "auth", "token": "towline_" + "0" * 12 + "_" + "0" * 64},
+    ],
+    ids=lambda frame: json.dumps(frame) if isinstance(frame, dict) else repr(frame),
+)
+async def test_anything_else_first_is_unauthorized_and_closes(service: Service, frame: dict[str, str] | str) -> None:
+    await token_for(service.store, "alice")
+    async with service.connected() as peer:
+        await peer.send(frame, header("b", 1))
+        await peer.refused("unauthorized")
+        assert await peer.closed() == 1008
+    assert await service.store.unfinished("alice") == []
+
+
+async def test_what_follows_the_first_frame_at_once_waits_for_its_answer(service: Service) -> None:
+    token = await token_for(service.store, "alice")
+    async with service.connected() as peer:
+        peer.send_at_once({"type": "auth", "token": token.text}, *small("a", b"abc"))
+        assert (await peer.receive())["type"] == "authorized"
+        assert (await peer.hear("complete"))["file"]["owner"] == "alice"
+
+
+async def test_who_says_nothing_is_not_waited_for(tmp_path: Path) -> None:
+    async with serving(tmp_path, {"auth_timeout": 0.1, "header_timeout": 3600.0}) as service:
+        await token_for(service.store, "alice")
+        async with service.connected() as peer:
+            await peer.refused("unauthorized")
+            assert await peer.closed() == 1008
+
+
+async def test_before_it_no_message_is_longer_than_64_kib(service: Service) -> None:
+    await token_for(service.store, "alice")
+    async with service.connected() as peer:
+        await peer.send("x" * (64 * 1024 + 1))
+        assert await peer.closed() == 1009
+
+
+async def test_after_it_a_message_may_have_4_mib(service: Service) -> None:
+    token = await token_for(service.store, "alice")
+    async with service.connected() as peer:
+        await peer.send({"type": "auth", "token": token.text})
+        await peer.hear("authorized")
+        await peer.begin("a", 4 * MIB)
+        await peer.send(bytes(4 * MIB), eof(bytes(4 * MIB)))
+        await peer.hear("complete")
+
+
+# ------------------------------------------------------------------------------------------------------------- cookies
+
+
+async def logged_in(service: Service, token: Secret) -> str:
+    """The cookie that a login sets."""
+    async with service.http() as http:
+        answer = await http.post("/login", json={"token": token.text}, headers={"Origin": service.url})
+    assert answer.status_code == 204
+    cookie = answer.headers["set-cookie"]
+    assert {"HttpOnly", "Path=/", "SameSite=strict"} <= set(cookie.split("; "))
+    return cookie.partition(";")[0]
+
+
+async def test_a_login_keeps_the_token_in_a_cookie_that_no_script_reads(service: Service) -> None:
+    token = await token_for(service.store, "alice", lasts=timedelta(hours=1))
+    cookie = await logged_in(service, token)
+    assert cookie == f"{COOKIE}={token.text}"
+    async with service.http() as http:
+        assert (await http.get("/whoami", headers={"Cookie": cookie})).json()["subject"] == "alice"
+        out = await http.post("/logout", headers={"Cookie": cookie, "Origin": service.url})
+    assert "Max-Age=0" in out.headers["set-cookie"]
+
+
+async def test_a_login_with_a_wrong_token_sets_nothing(service: Service) -> None:
+    async with service.http() as http:
+        answer = await http.post("/login", json={"token": Secret.new().text}, headers={"Origin": service.url})
+    assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized")
+    assert "set-cookie" not in answer.headers
+
+
+async def test_a_foreign_page_cannot_log_somebody_in(service: Service) -> None:
+    token = await token_for(service.store, "mallory")
+    async with service.http() as http:
+        answer = await http.post("/login", json={"token": token.text}, headers={"Origin": "http://evil.example"})
+    assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
+
+
+async def test_with_a_cookie_alone_nothing_changes_and_nothing_opens(service: Service) -> None:
+    token = await token_for(service.store, "alice")
+    cookie = await logged_in(service, token)
+    async with service.http() as http:
+        assert (await http.delete("/files/a", headers={"Cookie": cookie})).status_code == 401
+        own = {"Cookie": cookie, "Origin": service.url}
+        assert (await http.delete("/files/a", headers=own)).status_code == 404
+    await refused_upgrade(service, "/ws", Cookie=cookie)
+    url = f"ws://127.0.0.1:{service.port}/ws"
+    origin = Origin(service.url)
+    async with connect(url, additional_headers={"Cookie": cookie}, origin=origin, proxy=None) as connection:
+        await Peer(connection).works()
+
+
+# ------------------------------------------------------------------------------------------------------ what ends it
+
+
+def revoked_elsewhere(data: Path, token: Secret) -> None:
+    """Revoke it as `towline token revoke` does, beside the server."""
+    with opened_grants(data) as book:
+        book.revoke(token.grant_id)
+
+
+async def test_a_revoked_token_cuts_its_upload_and_what_is_durable_goes_on_under_another(service: Service) -> None:
+    token, another = await token_for(service.store, "alice"), await token_for(service.store, "alice")
+    async with entered(service, token) as peer:
+        await peer.hold("a", len(CONTENT), CONTENT[:MIB])
+        await asyncio.to_thread(revoked_elsewhere, service.data, token)
+        reply = await peer.refused("unauthorized")
+        assert "was revoked" in reply["message"]
+        assert await peer.closed() == 1008
+    async with entered(service, another) as peer:
+        ready = await peer.begin("a", len(CONTENT))
+        assert ready["offset"] == MIB
+        await peer.complete(CONTENT, ready)
+
+
+async def test_anonymous_connections_end_when_the_first_token_is_made(service: Service) -> None:
+    async with service.connected() as peer:
+        await peer.works()
+        await token_for(service.store, "alice")
+        await peer.refused("unauthorized")
+        assert await peer.closed() == 1008
+
+
+@pytest.mark.parametrize("path", ["/echo", "/proxy/echo"])
+async def test_a_revoked_token_closes_echoes_and_tunnels(service: Service, path: str) -> None:
+    token = await token_for(service.store, "alice")
+    async with entered(service, token, path) as peer:
+        await peer.send("hello")
+        assert await peer.connection.recv() == "hello"
+        await service.store.grants.revoke(token.grant_id)
+        assert await peer.closed() == 1008
+
+
+async def test_a_revoked_token_closes_a_tunnel_of_a_session(service: Service) -> None:
+    token = await token_for(service.store, "alice")
+    async with entered(service, token) as peer:
+        await peer.send({"type": "proxy", "upstream": "echo"})
+        await peer.hear("ready")
+        await service.store.grants.revoke(token.grant_id)
+        assert await peer.closed() == 1008
+
+
+async def test_a_revoked_token_cuts_a_download_off(service: Service) -> None:
+    token, content = await token_for(service.store, "alice"), bytes(64 * MIB)
+    async with entered(service, token) as peer:
+        await peer.complete(content, await peer.begin("a", len(content)))
+    async with service.http() as http, http.stream("GET", "/files/a", headers=bearer(token)) as answer:
+        assert answer.status_code == 200
+        await service.store.grants.revoke(token.grant_id)
+        await service.log.until("a response was cut off")
+        with pytest.raises(httpx2.RemoteProtocolError):
+            await answer.aread()
+
+
+async def test_nothing_is_published_by_who_was_cut(service: Service) -> None:
+    token = await token_for(service.store, "alice")
+    async with entered(service, token) as peer:
+        await peer.hold("a", len(CONTENT), CONTENT[:MIB])
+        async with stuck_disk(service.store):
+            await peer.send(*chunks(CONTENT[MIB:]), eof(CONTENT))
+            await service.store.grants.revoke(token.grant_id)
+            await peer.refused("unauthorized")
+            assert await peer.closed() == 1008
+    another = await token_for(service.store, "alice")
+    async with service.http() as http:
+        assert (await http.get("/files", headers=bearer(another))).json()["files"] == []
+
+
+# ------------------------------------------------------------------------------------------------------------- renewal
+
+
+async def test_another_token_of_the_same_subject_takes_over_in_mid_upload(service: Service) -> None:
+    token, another = await token_for(service.store, "alice"), await token_for(service.store, "alice")
+    async with entered(service, token) as peer:
+        ready = await peer.hold("a", len(CONTENT), CONTENT[:MIB])
+        await peer.send({"type": "auth", "token": another.text})
+        assert (await peer.hear("authorized"))["subject"] == "alice"
+        await service.store.grants.revoke(token.grant_id)
+        await peer.send(*chunks(CONTENT[MIB:]), eof(CONTENT))
+        assert (await peer.hear("complete"))["file"]["digest"] == digest(CONTENT)
+        assert ready["offset"] == 0
+        await service.store.grants.revoke(another.grant_id)
+        await peer.refused("unauthorized")
+
+
+async def test_a_token_of_another_subject_ends_the_session(service: Service) -> None:
+    token, other = await token_for(service.store, "alice"), await token_for(service.store, "bob")
+    async with entered(service, token) as peer:
+        await peer.hold("a", len(CONTENT), CONTENT[:MIB])
+        await peer.send({"type": "auth", "token": other.text})
+        await peer.refused("unauthorized")
+        assert await peer.closed() == 1008
+    (kept,) = await service.store.unfinished("alice")
+    assert kept.offset == MIB
+
+
+# -------------------------------------------------------------------------------------------------------- who one is
+
+
+async def test_one_can_ask_who_one_is(service: Service) -> None:
+    token = await token_for(service.store, "alice", ["read", "upload"], prefix="photos/", quota=5)
+    async with service.http() as http:
+        who = (await http.get("/whoami", headers=bearer(token))).json()
+    assert {key: who[key] for key in ("subject", "scopes", "prefix", "quota", "expires", "kind")} == {
+        "subject": "alice",
+        "scopes": ["read", "upload"],
+        "prefix": "photos/",
+        "quota": 5,
+        "expires": None,
+        "kind": "token",
+    }
+
+
+async def test_anonymous_callers_may_all_but_administer(service: Service) -> None:
+    async with service.http() as http:
+        who = (await http.get("/whoami")).json()
+    assert (who["subject"], who["kind"]) == ("anonymous", "anonymous")
+    assert who["scopes"] == ["delete", "proxy", "read", "upload"]

@@ -1,0 +1,42 @@
+"""Who sends an HTTP request, as what a route may ask for: `Reader`, `Remover`, … are principals with that scope.
+
+The first thing that a route looks at: nobody learns from a refusal what is there.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated
+
+from fastapi import Depends
+from fastapi.security import HTTPBearer
+from starlette.requests import HTTPConnection
+
+from transfer.auth import Authenticator
+from transfer.principal import Principal, Scope
+
+_bearer = HTTPBearer(auto_error=False, description="A token of `towline token create`, or of the identity provider")
+
+
+async def caller(connection: HTTPConnection, _: Annotated[object, Depends(_bearer)]) -> Principal:
+    """Raises Unauthorized, TooMany, StorageError."""
+    authenticator: Authenticator = connection.scope["app"].state.authenticator
+    return await authenticator.caller(connection)
+
+
+Caller = Annotated[Principal, Depends(caller)]
+
+
+def having(*scopes: Scope) -> Callable[[Principal], Awaitable[Principal]]:
+    """A dependency that is a caller with these scopes. Raises Forbidden beside what `caller` raises."""
+
+    async def caller_with_scopes(principal: Caller) -> Principal:
+        principal.require(*scopes)
+        return principal
+
+    return caller_with_scopes
+
+
+Reader = Annotated[Principal, Depends(having("read"))]
+Uploader = Annotated[Principal, Depends(having("upload"))]
+Remover = Annotated[Principal, Depends(having("delete"))]
+Renamer = Annotated[Principal, Depends(having("delete", "upload"))]
+Administrator = Annotated[Principal, Depends(having("admin"))]
