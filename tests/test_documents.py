@@ -31,6 +31,7 @@ from websockets.typing import Subprotocol
 
 from tests.server import CHECKOUT, ServerProcess, running
 from transfer import __version__
+from transfer.jwt_settings import JwtSettings
 from transfer.protocol import limits
 from transfer.protocol.errors import ERRORS
 from transfer.protocol.messages import ProxyHeader, ReadyMessage, UploadHeader
@@ -357,14 +358,18 @@ LIMITS: Final = [
 
 def settings_table(heading: str, fields: Mapping[str, FieldInfo]) -> str:
     """A table of docs/operations.md, as the settings say it."""
-    rows = [f"| `{name}` | {_default(field.default)} | {field.description} |\n" for name, field in fields.items()]
+    rows = [f"| `{name}` | {_default(field)} | {field.description} |\n" for name, field in fields.items()]
     return f"| {heading} | default | what it is |\n| --- | --- | --- |\n" + "".join(rows) + "\n"
 
 
-def _default(value: object) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"`{key}`" for key in value)
-    return f"{value:,.0f}" if isinstance(value, int | float) else "none"
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "has to be set"
+    if isinstance(field.default, dict):
+        return ", ".join(f"`{key}`" for key in field.default)
+    if isinstance(field.default, int | float):
+        return f"{field.default:,.0f}"
+    return f"`{field.default}`" if field.default else "none"
 
 
 @pytest.mark.parametrize(
@@ -372,8 +377,9 @@ def _default(value: object) -> str:
     [
         settings_table("setting", {name: Settings.model_fields[name] for name in LIMITS}),
         settings_table("setting of `[proxy]`", ProxySettings.model_fields),
+        settings_table("setting of `[jwt]`", JwtSettings.model_fields),
     ],
-    ids=["limits", "proxy"],
+    ids=["limits", "proxy", "jwt"],
 )
 def test_the_tables_for_operators_are_what_the_settings_say(table: str) -> None:
     assert table in OPERATIONS.read_text(), f"the table should be\n\n{table}"

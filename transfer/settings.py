@@ -33,6 +33,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from transfer.jwt_settings import JwtSettings
 from transfer.origins import parse_origin
 from transfer.protocol import limits
 from transfer.upstreams import OWN_ECHO, Upstream, check_names
@@ -188,6 +189,7 @@ class Settings(BaseSettings):
     )
 
     proxy: ProxySettings = Field(default=ProxySettings(), description="tunnels to other WebSocket servers")
+    jwt: JwtSettings | None = Field(default=None, description="tokens of an identity provider, beside the server's own")
 
     @field_validator("proxy")
     @classmethod
@@ -252,13 +254,17 @@ def _sentence(error: ErrorDetails, flags: Flags) -> str:
         similar = get_close_matches(str(location[-1]), _KEYS, n=1)
         advice = f"; did you mean {similar[0]}?" if similar else ""
         return f"{key} {_source(setting, flags)}: there is no such setting{advice}"
-    problem = str(error["ctx"]["error"]) if error["type"] == "value_error" else error["msg"].lower()
-    shown = key if _may_be_secret(location) else f"{key} = {error['input']!r}"
+    said = error["msg"]
+    problem = str(error["ctx"]["error"]) if error["type"] == "value_error" else said[:1].lower() + said[1:]
+    shown = key if error["type"] == "missing" or _may_be_secret(location) else f"{key} = {error['input']!r}"
     return f"{shown} {_source(setting, flags)}: {problem}"
 
 
 def _may_be_secret(location: tuple[int | str, ...]) -> bool:
-    """Upstreams have passwords in their URLs and tokens in their headers, and so have the tables around them."""
+    """Upstreams have passwords in their URLs and tokens in their headers, and so have the tables around them. Somebody
+    may write a key where its file is meant."""
+    if location[0] == "jwt":
+        return len(location) == 1 or location[1] in ("key_file", "jwks_file")
     return location[0] == "proxy" and (len(location) == 1 or location[1] == "upstreams")
 
 
@@ -269,4 +275,4 @@ def _source(key: str, flags: Flags) -> str:
     return f"from {variable}" if variable in {name.upper() for name in os.environ} else f"in {FILE}"
 
 
-_KEYS: Final = [*Settings.model_fields, *ProxySettings.model_fields, *Upstream.model_fields]
+_KEYS: Final = [*Settings.model_fields, *ProxySettings.model_fields, *Upstream.model_fields, *JwtSettings.model_fields]

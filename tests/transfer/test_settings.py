@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from transfer.jwt_settings import JwtSettings
 from transfer.settings import ProxySettings, Settings, WrongSetting, load_settings
 from transfer.upstreams import Upstream
 
@@ -28,7 +29,7 @@ def test_flags_count_more_than_variables_and_variables_more_than_the_file(monkey
 
 
 def test_every_setting_has_a_description() -> None:
-    for model in (Settings, ProxySettings, Upstream):
+    for model in (Settings, ProxySettings, Upstream, JwtSettings):
         assert all(field.description for field in model.model_fields.values())
 
 
@@ -45,6 +46,9 @@ def test_origins_are_separated_by_commas_in_a_variable(text: str, monkeypatch: p
 def test_origins_are_a_list_in_the_file() -> None:
     Path("towline.toml").write_text('allowed_origins = ["http://localhost:3000"]')
     assert load_settings().allowed_origins == ("http://localhost:3000",)
+
+
+JWT = "[jwt]\nissuer = 'a'\naudience = 'b'\nalgorithm = 'ES256'\n"
 
 
 @pytest.mark.parametrize(
@@ -76,6 +80,32 @@ def test_origins_are_a_list_in_the_file() -> None:
             '[proxy.upstreams.a]\nurl = "ws://a"\nheaders = { Host = "secret" }',
             "proxy.upstreams.a.headers in towline.toml: Host belongs to the handshake",
         ),
+        ("[jwt]\nissuer = 'a'\naudience = 'b'", "jwt.algorithm in towline.toml: field required"),
+        (JWT, "jwt in towline.toml: exactly one of key_file and jwks_file is needed"),
+        (
+            f"{JWT}key_file = 'a'\njwks_file = 'b'",
+            "jwt in towline.toml: exactly one of key_file and jwks_file is needed",
+        ),
+        (
+            f"{JWT}key_file = 'a'\nprefix = 'a/'\nprefix_claim = 'b'",
+            "jwt in towline.toml: prefix and prefix_claim cannot both be set",
+        ),
+        (
+            f"{JWT}key_file = 'a'\nprefix = 'a'",
+            "jwt.prefix = 'a' in towline.toml: prefix without a slash at its end: 'a'",
+        ),
+        (f"{JWT}key_file = 'a'\nleeway = 301", "jwt.leeway = 301 in towline.toml: input should be less than or equal"),
+        (f"{JWT}key_file = 'a'\nsubject_claim = ''", "jwt.subject_claim = '' in towline.toml: string should have"),
+        (f"{JWT}key_file = 'a'\nscopes = {{ a = 'root' }}", "jwt.scopes.a = 'root' in towline.toml: input should be"),
+        (f"{JWT}key_fle = 'secret'", "jwt.key_fle in towline.toml: there is no such setting; did you mean key_file?"),
+        (
+            f"{JWT}key_file = '-----BEGIN RSA PRIVATE KEY-----'",
+            "jwt.key_file in towline.toml: the path of a file is meant here, not what is in it",
+        ),
+        (
+            "[jwt]\nissuer = 'a'\naudience = 'b'\nkey_file = 'c'\nalgorithm = 'none'",
+            "jwt.algorithm = 'none' in towline.toml: input should be 'RS256', ",
+        ),
         ("port = ", "towline.toml is not TOML: "),
         ("\xff", "towline.toml is not TOML: "),
     ],
@@ -102,11 +132,34 @@ def test_a_wrong_file_is_told_with_key_value_and_source(text: str, sentence: str
         ('proxy.upstreams.a = { url = "ws://a", headers = { A = ["s3cret"] } }', "proxy.upstreams.a.headers.A"),
         ('proxy.upstreams.a = { url = "ws://a", headers = { A = "s3cret\\n" } }', "proxy.upstreams.a.headers"),
         ('proxy_password = "s3cret"', "proxy_password"),
+        ('jwt = "s3cret"', "jwt"),
+        ('jwt.secret = "s3cret"', "jwt.issuer"),
+        (f'{JWT}secret = "s3cret"', "jwt.secret"),
+        (f'{JWT}key_file = ["s3cret"]', "jwt.key_file"),
+        (f'{JWT}key_file = "s3cret\\n"', "jwt.key_file"),
     ],
 )
 def test_what_may_be_secret_is_not_told(text: str, key: str) -> None:
     Path("towline.toml").write_text(text)
     with pytest.raises(WrongSetting, match=f"^{re.escape(key)} in towline.toml: ") as refused:
+        load_settings()
+    assert "s3cret" not in str(refused.value)
+
+
+def test_without_a_table_no_tokens_of_an_identity_provider_are_taken() -> None:
+    assert load_settings().jwt is None
+
+
+def test_an_identity_provider_can_be_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(
+        "TOWLINE_JWT",
+        '{"issuer": "a", "audience": "b", "algorithm": "ES256", "key_file": "c", "scopes": {"x": "admin"}}',
+    )
+    jwt = load_settings().jwt
+    assert jwt is not None
+    assert (jwt.algorithm, jwt.key_file, jwt.scopes) == ("ES256", Path("c"), {"x": frozenset(["admin"])})
+    monkeypatch.setenv("TOWLINE_JWT", '{"issuer": "s3cret"')
+    with pytest.raises(WrongSetting, match=r"^jwt from TOWLINE_JWT: ") as refused:
         load_settings()
     assert "s3cret" not in str(refused.value)
 
