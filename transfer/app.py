@@ -15,6 +15,7 @@ from transfer import __version__, files, health, login, problems, unfinished
 from transfer.auth import Authenticator, NoTokenInUrl
 from transfer.echo import Echo
 from transfer.hosts import HostGuard
+from transfer.jwt_tokens import JwtVerifier
 from transfer.protocol.errors import NotFound
 from transfer.proxy import Proxy
 from transfer.session import Sessions
@@ -26,7 +27,8 @@ logger = logging.getLogger("towline.app")
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """The service with these settings; `app.state.store` is its store. The lifespan opens it: StoreRefused."""
+    """The service with these settings; `app.state.store` is its store. The lifespan opens it: StoreRefused. Raises
+    WrongSetting for keys that cannot be read."""
     store = LocalStore(
         settings.data,
         pending_expiry=settings.pending_expiry,
@@ -35,7 +37,8 @@ def create_app(settings: Settings) -> FastAPI:
         max_unfinished_uploads=settings.max_unfinished_uploads,
     )
 
-    authenticator, watch = Authenticator(store), Watch(store)
+    verifier = None if settings.jwt is None else JwtVerifier(settings.jwt)
+    authenticator, watch = Authenticator(store, verifier=verifier), Watch(store)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

@@ -26,7 +26,7 @@ from transfer.engine.config import ConnectionLimits, EngineConfig
 from transfer.engine.http import HttpProtocol
 from transfer.engine.websocket import WebSocketProtocol
 from transfer.protocol.limits import FAREWELL_SECONDS, MAX_MESSAGE_BYTES, MIB
-from transfer.settings import Settings
+from transfer.settings import Settings, WrongSetting
 
 BACKLOG: Final = 2048
 STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
@@ -42,7 +42,7 @@ logger = logs.logger("towline.server")
 def serve(settings: Settings) -> int:
     """Serve until SIGTERM or Ctrl-C. Returns the exit code of the process."""
     try:
-        if not (settings.is_loopback or settings.insecure or tokens_were_made(settings.data)):
+        if not (settings.is_loopback or settings.insecure or _asks_who_it_is(settings)):
             return _refuse(
                 2,
                 f"{settings.host} can be reached by other machines, and nobody has to prove who they are: make a token"
@@ -62,9 +62,16 @@ def serve(settings: Settings) -> int:
         try:
             with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
                 runner.run(_serve_until_told(settings, listener))
+        except WrongSetting as wrong:
+            return _refuse(2, str(wrong))
         except StoreRefused as refused:
             return _refuse(1, str(refused))
     return 0
+
+
+def _asks_who_it_is(settings: Settings) -> bool:
+    """Whether clients will have to show a token. Raises StoreRefused."""
+    return settings.jwt is not None or tokens_were_made(settings.data)
 
 
 async def _serve_until_told(settings: Settings, listener: socket.socket) -> None:

@@ -19,12 +19,17 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from storage.errors import StoreRefused, WriteFailed
+from storage.granting import opened_grants
 from storage.local import LocalStore
 from storage.memory import MemoryStore
+from storage.store import utc_now
 from tests.server import CHECKOUT, ServerProcess, http_client, running, serving_apart
+from tests.tokens import bearer
+from tests.transfer.identity_provider import SUBJECT, Provider
 from tests.transfer.seeds import put
 from transfer import health, problems
 from transfer.app import create_app, expiring
+from transfer.issuing import new_token
 from transfer.protocol.limits import MAX_ECHO_BYTES, MIB
 from transfer.server import keep_freed_memory, open_listener, url_of
 from transfer.settings import Settings
@@ -141,6 +146,7 @@ def sentence(result: tuple[int, str, str], exit_code: int) -> str:
 async def test_others_are_let_in_only_when_that_is_meant(tmp_path: Path, host: str) -> None:
     said = sentence(await command(tmp_path, "--host", host, "--port", "0"), 2)
     assert host in said
+    assert "towline token create SUBJECT --data " in said
     assert "--insecure" in said
     assert not (tmp_path / "towline-data").exists()
 
@@ -150,6 +156,37 @@ async def test_others_are_let_in_when_that_is_meant(tmp_path: Path) -> None:
         assert server.url == f"http://0.0.0.0:{server.port}"
         async with http_client(f"http://127.0.0.2:{server.port}") as http:
             assert (await http.get("/health/live")).status_code == 200
+
+
+async def test_others_are_let_in_when_they_have_to_show_a_token(tmp_path: Path) -> None:
+    secret, grant = new_token("alice", ["read"], now=utc_now())
+    with opened_grants(tmp_path / "data") as book:
+        book.add(grant)
+    async with (
+        ServerProcess(tmp_path / "data", options=["--host", "0.0.0.0"]) as server,
+        http_client(f"http://127.0.0.2:{server.port}") as http,
+    ):
+        assert (await http.get("/files")).status_code == 401
+        assert (await http.get("/files", headers=bearer(secret))).status_code == 200
+
+
+async def test_others_are_let_in_with_tokens_of_an_identity_provider(tmp_path: Path) -> None:
+    provider = Provider(tmp_path)
+    environment = {"TOWLINE_JWT": provider.settings().model_dump_json()}
+    async with (
+        ServerProcess(tmp_path / "data", options=["--host", "0.0.0.0"], environment=environment) as server,
+        http_client(f"http://127.0.0.2:{server.port}") as http,
+    ):
+        assert (await http.get("/whoami")).status_code == 401
+        who = await http.get("/whoami", headers={"Authorization": f"Bearer {provider.token()}"})
+        assert who.json()["subject"] == SUBJECT
+
+
+async def test_keys_that_cannot_be_read_are_told(tmp_path: Path) -> None:
+    (tmp_path / "towline.toml").write_text(
+        '[jwt]\nissuer = "https://a.example"\naudience = "b"\nalgorithm = "RS256"\nkey_file = "nowhere.pem"\n'
+    )
+    assert "nowhere.pem" in sentence(await command(tmp_path, "--port", "0"), 2)
 
 
 async def test_an_address_in_use_is_told(tmp_path: Path) -> None:
