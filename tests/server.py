@@ -24,7 +24,7 @@ import httpx2
 from fastapi import FastAPI
 
 from transfer.app import create_app
-from transfer.server import Server, limits_of, open_listener, serving, url_of
+from transfer.server import Server, certificate_of, limits_of, open_listener, serving, url_of
 from transfer.settings import Settings
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -49,8 +49,8 @@ async def serving_apart(
     app: FastAPI, settings: Settings, *, ping_interval: float = 20.0, ping_timeout: float = 20.0
 ) -> AsyncIterator[tuple[str, Server]]:
     """Serve any application in a task of its own, so that what a test raises does not arrive in exception groups."""
-    listener = open_listener(settings.host, 0)
-    url, leaving = url_of(listener), asyncio.Event()
+    listener, certificate = open_listener(settings.host, 0), certificate_of(settings)
+    url, leaving = url_of(listener, tls=certificate is not None), asyncio.Event()
     started: asyncio.Future[Server] = asyncio.get_running_loop().create_future()
 
     async def serve() -> None:
@@ -61,6 +61,7 @@ async def serving_apart(
             ping_interval=ping_interval,
             ping_timeout=ping_timeout,
             connection_limits=limits_of(settings),
+            certificate=certificate,
         ) as server:
             started.set_result(server)
             await leaving.wait()
@@ -167,6 +168,10 @@ class ServerProcess:
         if self._running.returncode is None:
             self._running.kill()
         await self._end()
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send it a signal, and let it run on."""
+        self._running.send_signal(number)
 
     async def terminate(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Ask it to stop. Returns its exit code."""

@@ -106,7 +106,7 @@ class Surplus:
     def __init__(
         self, transport: asyncio.Transport, answer: bytes, waiting: "set[Surplus]", loop: asyncio.AbstractEventLoop
     ) -> None:
-        self._transport = transport
+        self.transport = transport
         self._answer = answer
         self._waiting = waiting
         self._waiting.add(self)
@@ -114,9 +114,9 @@ class Surplus:
 
     def asked(self) -> None:
         """Something came, whatever it is."""
-        if not self._transport.is_closing():
-            self._transport.write(self._answer)
-            self._transport.close()
+        if not self.transport.is_closing():
+            self.transport.write(self._answer)
+            self.transport.close()
 
     def gone(self) -> None:
         """The connection has ended."""

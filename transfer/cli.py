@@ -29,13 +29,20 @@ def serve(
             show_default=False,
         ),
     ] = None,
+    tls_cert: Annotated[
+        Path | None,
+        typer.Option(help="Speak TLS, with the certificate in this PEM file.", metavar="FILE", show_default=False),
+    ] = None,
+    tls_key: Annotated[
+        Path | None, typer.Option(help="The PEM file with the certificate's key.", metavar="FILE", show_default=False)
+    ] = None,
 ) -> None:
     """Start the service.
 
     When clients may come it prints one line, "listening on http://127.0.0.1:8000".
     It stops on Ctrl-C, once what is under way is safe; on a second Ctrl-C it ends at
     once. Files and unfinished uploads stay in the data folder, and the next start
-    goes on with them.
+    goes on with them. On SIGHUP it reads its certificate and key again.
 
     Every setting can also stand in towline.toml in the folder where it is started,
     or be a variable such as TOWLINE_PORT. Options count more than variables, and
@@ -46,6 +53,8 @@ def serve(
         towline serve
 
         towline serve --port 9000 --data /srv/towline
+
+        towline serve --tls-cert fullchain.pem --tls-key privkey.pem
 
         TOWLINE_MAX_FILE_BYTES=1000000000 towline serve
     """
@@ -58,6 +67,10 @@ def serve(
         flags["data"] = data
     if insecure is not None:
         flags["insecure"] = insecure
+    if tls_cert is not None:
+        flags["tls_cert"] = tls_cert
+    if tls_key is not None:
+        flags["tls_key"] = tls_key
     raise typer.Exit(run(flags))
 
 

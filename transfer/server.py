@@ -21,9 +21,11 @@ from storage.errors import StoreRefused
 from storage.granting import tokens_were_made
 from transfer import logs
 from transfer.app import create_app
+from transfer.certificate import CertificateRefused, ServerCertificate
 from transfer.descriptors import connections_that_fit, raise_descriptor_limit
 from transfer.engine.config import ConnectionLimits, EngineConfig
 from transfer.engine.http import HttpProtocol
+from transfer.engine.tls import TlsProtocol
 from transfer.engine.websocket import WebSocketProtocol
 from transfer.protocol.limits import FAREWELL_SECONDS, MAX_MESSAGE_BYTES, MIB
 from transfer.settings import Settings, WrongSetting
@@ -41,6 +43,7 @@ logger = logs.logger("towline.server")
 
 def serve(settings: Settings) -> int:
     """Serve until SIGTERM or Ctrl-C. Returns the exit code of the process."""
+    logs.configure(settings.log_format, settings.log_level)
     try:
         if not (settings.is_loopback or settings.insecure or _asks_who_it_is(settings)):
             return _refuse(
@@ -49,7 +52,8 @@ def serve(settings: Settings) -> int:
                 f" first, with towline token create SUBJECT --data {settings.data}; or listen on 127.0.0.1; or say"
                 " --insecure if that is meant",
             )
-    except StoreRefused as refused:
+        certificate = certificate_of(settings)
+    except (StoreRefused, CertificateRefused) as refused:
         return _refuse(1, str(refused))
     try:
         listener = open_listener(settings.host, settings.port)
@@ -57,11 +61,10 @@ def serve(settings: Settings) -> int:
         return _refuse(1, f"cannot listen on {settings.host} port {settings.port}: {(failed.strerror or '').lower()}")
     with listener:
         keep_freed_memory()
-        logs.configure(settings.log_format, settings.log_level)
         raise_descriptor_limit()
         try:
             with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
-                runner.run(_serve_until_told(settings, listener))
+                runner.run(_serve_until_told(settings, listener, certificate))
         except WrongSetting as wrong:
             return _refuse(2, str(wrong))
         except StoreRefused as refused:
@@ -74,15 +77,21 @@ def _asks_who_it_is(settings: Settings) -> bool:
     return settings.jwt is not None or tokens_were_made(settings.data)
 
 
-async def _serve_until_told(settings: Settings, listener: socket.socket) -> None:
+async def _serve_until_told(settings: Settings, listener: socket.socket, certificate: ServerCertificate | None) -> None:
     """Serve, from the store's recovery to its closing. Raises StoreRefused."""
     told = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in STOPPING:
         loop.add_signal_handler(number, told.set)
-    allowed = limits_of(settings)
-    async with serving(create_app(settings), listener, drain_timeout=settings.drain_timeout, connection_limits=allowed):
-        print(f"listening on {url_of(listener)}", flush=True)
+    loop.add_signal_handler(signal.SIGHUP, _reload, certificate)
+    async with serving(
+        create_app(settings),
+        listener,
+        drain_timeout=settings.drain_timeout,
+        connection_limits=limits_of(settings),
+        certificate=certificate,
+    ):
+        print(f"listening on {url_of(listener, tls=certificate is not None)}", flush=True)
         await told.wait()
         began = loop.time()
         for number in STOPPING:
@@ -96,6 +105,26 @@ def _end_at_once_on(number: signal.Signals) -> None:
     any crash; the exit code is the signal's."""
     asyncio.get_running_loop().remove_signal_handler(number)
     signal.signal(number, signal.SIG_DFL)
+
+
+def certificate_of(settings: Settings) -> ServerCertificate | None:
+    """What the server proves itself with, where it speaks TLS. Raises CertificateRefused."""
+    if settings.tls_cert is None or settings.tls_key is None:
+        return None
+    return ServerCertificate(settings.tls_cert, settings.tls_key)
+
+
+def _reload(certificate: ServerCertificate | None) -> None:
+    """SIGHUP. Connections that are open go on with what they have."""
+    if certificate is None:
+        logger.info("nothing to reload: there is no certificate")
+        return
+    try:
+        expires = certificate.load()
+    except CertificateRefused as refused:
+        logger.error("the certificate was not reloaded, the old one stays", reason=str(refused))
+    else:
+        logger.info("reloaded the certificate", expires=expires.isoformat())
 
 
 def limits_of(settings: Settings) -> ConnectionLimits:
@@ -123,12 +152,15 @@ async def serving(
     ping_interval: float = PING_SECONDS,
     ping_timeout: float = PING_SECONDS,
     connection_limits: ConnectionLimits | None = None,
+    certificate: ServerCertificate | None = None,
 ) -> AsyncIterator["Server"]:
-    """Serve `app` on a listening socket while entered, its lifespan around it. Closes the socket."""
+    """Serve `app` on a listening socket while entered, its lifespan around it, over TLS where there is a certificate.
+    Closes the socket."""
     config = EngineConfig(
         _Quiet(app),
         connection_limits or ConnectionLimits(),
-        http=HttpProtocol,
+        tls=None if certificate is None else lambda: certificate.context,
+        http=HttpProtocol if certificate is None else TlsProtocol,
         ws=WebSocketProtocol,
         ws_max_size=MAX_MESSAGE_BYTES,
         ws_per_message_deflate=False,
@@ -255,10 +287,11 @@ def open_listener(host: str, port: int) -> socket.socket:
     return listener
 
 
-def url_of(listener: socket.socket) -> str:
+def url_of(listener: socket.socket, *, tls: bool = False) -> str:
     """Where a client on this machine finds it."""
     host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    scheme = "https" if tls else "http"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 def keep_freed_memory() -> None:

@@ -54,6 +54,8 @@ class Flags(TypedDict, total=False):
     port: int
     data: Path
     insecure: bool
+    tls_cert: Path
+    tls_key: Path
 
 
 def _without_brackets(host: object) -> object:
@@ -103,6 +105,11 @@ class Settings(BaseSettings):
         default=False,
         description="listen on an address that other machines reach, though nobody has to prove who they are",
     )
+    tls_cert: Path | None = Field(
+        default=None,
+        description="the certificate to speak TLS with, in PEM, and behind it those that lead to its authority",
+    )
+    tls_key: Path | None = Field(default=None, description="the key of that certificate, in PEM, without a passphrase")
     allowed_origins: Annotated[
         tuple[Annotated[str, BeforeValidator(_as_origin)], ...], NoDecode, BeforeValidator(_as_list)
     ] = Field(default=(), description="origins of web pages, other than the server's own, that may use it")
@@ -238,13 +245,17 @@ class _Environment(EnvSettingsSource):
 def load_settings(**flags: Unpack[Flags]) -> Settings:
     """The settings of this process, started in this folder with these flags. Raises WrongSetting."""
     try:
-        return Settings(**flags)
+        settings = Settings(**flags)
     except ValidationError as wrong:
         raise WrongSetting(_sentence(wrong.errors()[0], flags)) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as unreadable:
         raise WrongSetting(f"{FILE} is not TOML: {unreadable}") from None
     except OSError as unreadable:
         raise WrongSetting(f"{FILE} cannot be read: {unreadable.strerror}") from None
+    if (settings.tls_cert is None) != (settings.tls_key is None):
+        there, missing = ("tls_key", "tls_cert") if settings.tls_cert is None else ("tls_cert", "tls_key")
+        raise WrongSetting(f"{there} is set and {missing} is not: TLS needs a certificate and its key")
+    return settings
 
 
 def _sentence(error: ErrorDetails, flags: Flags) -> str:
@@ -270,7 +281,7 @@ def _may_be_secret(location: tuple[int | str, ...]) -> bool:
 
 def _source(key: str, flags: Flags) -> str:
     if key in flags:
-        return f"from --{key}"
+        return f"from --{key.replace('_', '-')}"
     variable = PREFIX + key.upper()
     return f"from {variable}" if variable in {name.upper() for name in os.environ} else f"in {FILE}"
 

@@ -8,7 +8,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from websockets.http11 import MAX_LINE_LENGTH
 
 from transfer.problems import problem_response
-from transfer.protocol.errors import ShuttingDown, Timeout, TooLarge, TooMany
+from transfer.protocol.errors import BadMessage, ShuttingDown, Timeout, TooLarge, TooMany
 
 RETRY_AFTER_SECONDS: Final = 10
 
@@ -22,6 +22,7 @@ class Answers:
     line_too_long: bytes
     too_slow: bytes
     shutting_down: bytes
+    tls_expected: bytes
 
     @classmethod
     def prepared(cls, max_head_bytes: int, max_head_fields: int) -> "Answers":
@@ -53,6 +54,9 @@ class Answers:
                     retryable=ShuttingDown.retryable,
                     headers={"retry-after": str(RETRY_AFTER_SECONDS)},
                 )
+            ),
+            tls_expected=_raw(
+                problem_response(400, BadMessage.code, "this port speaks TLS: write https:// instead of http://")
             ),
         )
 

@@ -1,6 +1,8 @@
 """uvicorn's configuration, and in it what a connection may take."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from ssl import SSLContext
 from typing import Any
 
 import uvicorn
@@ -27,8 +29,17 @@ class ConnectionLimits:
 class EngineConfig(uvicorn.Config):
     """uvicorn's configuration of one server, with limits; for the protocols of this package."""
 
-    def __init__(self, app: ASGIApp, connection_limits: ConnectionLimits, **options: Any) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        connection_limits: ConnectionLimits,
+        *,
+        tls: Callable[[], SSLContext] | None = None,
+        **options: Any,
+    ) -> None:
         super().__init__(app, **options)
+        self.tls = tls
+        """The context of the next connection, for `TlsProtocol`; uvicorn itself knows nothing of TLS."""
         self.limits = connection_limits
         self.places = Places(connection_limits.max_connections, connection_limits.max_connections_per_address)
         self.answers = Answers.prepared(connection_limits.max_head_bytes, connection_limits.max_head_fields)

@@ -11,6 +11,7 @@ from typing import Any, Final, cast
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.utils import get_remote_addr
 from uvicorn.server import ServerState
 
 from transfer.admission import Place, Surplus
@@ -41,6 +42,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._limits = config.limits
         self._place: Place | None = None
         self._surplus: Surplus | None = None
+        self._has_arrived = False
         self._deadline = Deadline(self.loop, self._too_slow)
         self._head_bytes: int | None = 0
         """What has come of a head that is not complete; None where none is expected or one is complete."""
@@ -50,22 +52,38 @@ class HttpProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        address = self.client[0] if self.client else ""
-        self._place = self._settings.places.take(address)
         self._farewell = Farewell(transport, self.loop, HTTP_PATIENCE)
+        if not self._has_arrived:
+            self.arrived(transport)
+        self._deadline.missed = self._too_slow
+        if self._surplus is not None:
+            self._surplus.transport = transport
+
+    def arrived(self, transport: asyncio.Transport) -> None:
+        """Take a place, and begin to count the time to the first head. Called before `connection_made` where a
+        handshake of TLS comes first; `transport` is the one beneath it."""
+        self._has_arrived = True
+        peer = get_remote_addr(transport)
+        address = peer[0] if peer is not None else ""
+        self._place = self._settings.places.take(address)
         if self._place is None:
             answer = self._settings.answers.too_many
             self._surplus = self._settings.places.turn_away(address, transport, answer, self.loop)
         else:
+            self._deadline.missed = transport.abort
             self._deadline.start(self._limits.handshake_timeout)
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def left(self) -> None:
+        """Give back what `arrived` took."""
         self._deadline.stop()
-        self._farewell.end()
         if self._place is not None:
             self._place.leave()
         if self._surplus is not None:
             self._surplus.gone()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._farewell.end()
+        self.left()
         super().connection_lost(exc)
 
     def _upgraded(
