@@ -34,10 +34,6 @@ _PARAMETERS: Final = frozenset(["token", "access_token", "auth", "authorization"
 _UNKNOWN: Final = "the token is not known here"
 
 
-OWN: Final = Principal(subject="towline", scopes=frozenset())
-"""This server, as a client of its own."""
-
-
 class Verifier(Protocol):
     """Knows the tokens of an identity provider."""
 
@@ -62,8 +58,6 @@ class Authenticator:
         self._failed = failed
         self._clock = clock
         self._closed = verifier is not None
-        self.own = Secret.new()
-        """By which this server is let in by itself, to its own `/echo`."""
 
     async def tokens_needed(self) -> bool:
         """Whether callers have to say who they are: once a token was made, for ever."""
@@ -97,8 +91,6 @@ class Authenticator:
         if len(token) > limits.MAX_TOKEN_BYTES:
             raise Unauthorized(f"the token has more than {limits.MAX_TOKEN_BYTES} characters")
         secret = Secret.parse(token)
-        if secret is not None and secret.hashes_to(self.own.hash):
-            return OWN
         if secret is None and self._verifier is not None:
             return self._verifier.verify(token)
         grant = await self._store.grants.find(secret.grant_id) if secret is not None else None

@@ -7,8 +7,8 @@ from the environment.
 import asyncio
 import logging
 import socket
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from typing import Any, Final
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidHandshake, InvalidMessage, InvalidStatus
@@ -51,19 +51,37 @@ async def dial(
     seconds: float,
 ) -> ClientConnection:
     """A WebSocket to `url`, within so many seconds. Raises NotAllowed, NotReached."""
+    connecting = _connected(url, resolve, allow_private=allow_private)
+    return await upgrade(connecting, url, headers=headers, subprotocols=subprotocols, seconds=seconds)
+
+
+async def upgrade(
+    connecting: Coroutine[Any, Any, socket.socket],
+    url: WebSocketUrl,
+    *,
+    headers: Mapping[str, str],
+    subprotocols: Sequence[str],
+    seconds: float,
+) -> ClientConnection:
+    """A WebSocket to `url` over the connection that `connecting` makes, both within so many seconds. Raises NotAllowed,
+    NotReached."""
     try:
         async with asyncio.timeout(seconds):
-            addresses = await resolve(url.address, url.port)
-            if not allow_private and (inner := [address for address in addresses if not is_public(address)]):
-                raise NotAllowed(f"{url.host} is {inner[0]}, which is not public")
-            connected = await _connect(addresses, url.port)
-            return await _upgrade(connected, url, headers, subprotocols)
+            return await _upgrade(await connecting, url, headers, subprotocols)
     except InvalidStatus as refused:
         if refused.response.status_code in range(300, 400):
             raise NotAllowed(f"{url} redirects") from refused
         raise NotReached(f"{url} answers {refused.response.status_code}") from refused
     except (OSError, UnicodeError, TimeoutError, InvalidHandshake, InvalidMessage) as failed:
         raise NotReached(f"{url}: {str(failed) or type(failed).__name__}") from failed
+
+
+async def _connected(url: WebSocketUrl, resolve: Resolve, *, allow_private: bool) -> socket.socket:
+    """A connection to where `url` leads. Raises NotAllowed, OSError, UnicodeError."""
+    addresses = await resolve(url.address, url.port)
+    if not allow_private and (inner := [address for address in addresses if not is_public(address)]):
+        raise NotAllowed(f"{url.host} is {inner[0]}, which is not public")
+    return await _connect(addresses, url.port)
 
 
 async def _connect(addresses: Sequence[str], port: int) -> socket.socket:
@@ -94,13 +112,13 @@ class _ConnectOnce(connect):
 
 
 async def _upgrade(
-    connected: socket.socket, url: WebSocketUrl, headers: Mapping[str, str], subprotocols: Sequence[str]
+    carrier: socket.socket, url: WebSocketUrl, headers: Mapping[str, str], subprotocols: Sequence[str]
 ) -> ClientConnection:
     """Stalled readers are part of a tunnel's life, so no pong is waited for: the tunnel has its own idle time."""
     try:
         return await _ConnectOnce(
             str(url),
-            sock=connected,
+            sock=carrier,
             additional_headers=headers,
             user_agent_header=USER_AGENT,
             subprotocols=[Subprotocol(offered) for offered in subprotocols] or None,
@@ -115,5 +133,5 @@ async def _upgrade(
             logger=logger,
         )
     except BaseException:
-        connected.close()
+        carrier.close()
         raise

@@ -16,8 +16,9 @@ from websockets.frames import CloseCode
 
 from transfer import logs
 from transfer.auth import Authenticator
-from transfer.dialing import NotAllowed, NotReached, dial, resolve
+from transfer.dialing import NotAllowed, NotReached, dial, resolve, upgrade
 from transfer.engine.scope import MESSAGE_LIMIT
+from transfer.own_echo import ECHO_URL, OwnEcho
 from transfer.principal import Principal
 from transfer.problems import shown
 from transfer.protocol.errors import ProxyDenied, ProxyFailed, TooMany, Unauthorized
@@ -25,7 +26,7 @@ from transfer.protocol.limits import MAX_ECHO_BYTES
 from transfer.protocol.messages import ProxyHeader, ProxyReadyMessage
 from transfer.settings import ProxySettings
 from transfer.tunnel import Tunnel, close_upstream
-from transfer.upstreams import OWN_ECHO, Route, WebSocketUrl, route_to_name, route_to_url
+from transfer.upstreams import Route, route_to_name, route_to_url
 from transfer.watch import Watch
 
 HOPS_HEADER: Final = "towline-hops"
@@ -41,6 +42,7 @@ class Proxy:
         self._settings = settings
         self._authenticator = authenticator
         self._watch = watch
+        self._own_echo = OwnEcho()
         self._tunnels: Counter[str] = Counter()
 
     async def serve(self, websocket: WebSocket, upstream: str) -> None:
@@ -103,7 +105,7 @@ class Proxy:
             log.logger.info("proxy_denied", asked=_without_secrets(asked), hops=hops)
             raise _denied(asked)
         with self._one_of_few(principal.owner):
-            connection = await self._dial(route, _own_echo(websocket), hops, subprotocols, log)
+            connection = await self._dial(route, hops, subprotocols, log)
             try:
                 websocket.scope["extensions"][MESSAGE_LIMIT](MAX_ECHO_BYTES)
                 yield connection
@@ -111,19 +113,22 @@ class Proxy:
                 await close_upstream(connection, CloseCode.GOING_AWAY, "")
 
     async def _dial(
-        self, route: Route, own_echo: WebSocketUrl, hops: int, subprotocols: Sequence[str], log: logs.SessionLog
+        self, route: Route, hops: int, subprotocols: Sequence[str], log: logs.SessionLog
     ) -> ClientConnection:
         headers = {name: value.get_secret_value() for name, value in route.upstream.headers.items()}
-        if route.url is None:
-            headers["authorization"] = f"Bearer {self._authenticator.own.text}"
+        seconds = self._settings.open_timeout
+        headers |= {HOPS_HEADER: str(hops + 1)}
         try:
+            if route.url is None:
+                connecting = self._own_echo.connect()
+                return await upgrade(connecting, ECHO_URL, headers=headers, subprotocols=subprotocols, seconds=seconds)
             return await dial(
-                route.url or own_echo,
-                allow_private=route.upstream.allow_private or route.url is None,
-                headers=headers | {HOPS_HEADER: str(hops + 1)},
+                route.url,
+                allow_private=route.upstream.allow_private,
+                headers=headers,
                 subprotocols=subprotocols,
                 resolve=resolve,
-                seconds=self._settings.open_timeout,
+                seconds=seconds,
             )
         except NotAllowed as cause:
             log.logger.warning("proxy_denied", asked=_without_secrets(route.asked), cause=_without_secrets(str(cause)))
@@ -167,9 +172,3 @@ def _hops(websocket: WebSocket) -> int:
     if not values:
         return 0
     return int(values[0]) if len(values) == 1 and values[0] in map(str, range(MAX_HOPS)) else MAX_HOPS
-
-
-def _own_echo(websocket: WebSocket) -> WebSocketUrl:
-    """This server's `/echo`, at the address at which the client has reached it."""
-    host, port = websocket.scope["server"]
-    return WebSocketUrl(websocket.scope["scheme"], f"[{host}]" if ":" in host else host, port, OWN_ECHO)

@@ -114,6 +114,13 @@ async def test_out_of_the_box_there_is_the_servers_own_echo(service: Service, op
         assert await connection.recv() == "hello"
 
 
+@pytest.mark.parametrize("overrides", [{"max_connections": 1}])
+async def test_our_own_echo_is_reached_without_the_network(service: Service) -> None:
+    async with service.connected("/proxy/echo") as only:
+        await only.connection.send("hello")
+        assert await only.connection.recv() == "hello"
+
+
 async def test_a_tunnel_opens_when_all_before_it_is_answered(service: Service, peer: Peer) -> None:
     upload_id = (await peer.begin("c", 10))["upload_id"]
     await peer.send(b"12345", *small("a", b"content"), {"type": "text", "text": "b"})
