@@ -47,26 +47,34 @@ async def upload(
     *,
     name: str | None = None,
     if_exists: IfExists = "error",
+    ca_file: Path | str | None = None,
     on_event: Listener = ignore,
 ) -> FileEntry:
     """Upload one source to `server`; see `Connection.upload`."""
-    async with connect(server) as connection:
+    async with connect(server, ca_file=ca_file) as connection:
         return await connection.upload(source, name=name, if_exists=if_exists, on_event=on_event)
 
 
-async def download(server: str, name: str, to: Path | str | None = None, *, on_event: Listener = ignore) -> Path:
+async def download(
+    server: str,
+    name: str,
+    to: Path | str | None = None,
+    *,
+    ca_file: Path | str | None = None,
+    on_event: Listener = ignore,
+) -> Path:
     """Download one file from `server`; see `Connection.download`."""
-    async with connect(server) as connection:
+    async with connect(server, ca_file=ca_file) as connection:
         return await connection.download(name, to, on_event=on_event)
 
 
-async def list_files(server: str, prefix: str = "") -> list[FileEntry]:
+async def list_files(server: str, prefix: str = "", *, ca_file: Path | str | None = None) -> list[FileEntry]:
     """The files on `server` whose names begin with `prefix`."""
-    async with connect(server) as connection:
+    async with connect(server, ca_file=ca_file) as connection:
         return [file async for file in connection.list_files(prefix)]
 
 
-async def echo(server: str, text: str) -> str:
+async def echo(server: str, text: str, *, ca_file: Path | str | None = None) -> str:
     """Send a text to `server` and back."""
-    async with connect(server) as connection:
+    async with connect(server, ca_file=ca_file) as connection:
         return await connection.echo(text)

@@ -7,16 +7,16 @@ from contextlib import ExitStack, aclosing
 from importlib.metadata import PackageNotFoundError, version
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated, BinaryIO, Final, Literal
+from typing import Annotated, BinaryIO, Literal
 
 import typer
 
-from client.connection import connect
 from client.display import Display, choose_display, silence
 from client.echo_command import COUNT, INTERVAL, EchoCommand
-from client.errors import CannotConnect, ClientError
+from client.errors import ClientError
 from client.extensions import add_commands_of_others
-from client.http import UnfinishedUpload, base_url
+from client.http import UnfinishedUpload
+from client.options import DEFAULT_SERVER, CaFile, GiveUpAfter, Json, Quiet, Server, connection_to
 from client.outcome import Exit, outcome_of
 from client.proxy_command import ProxyCommand, text_lines
 from client.retry import GIVE_UP_AFTER
@@ -26,8 +26,6 @@ from client.upload_command import UploadCommand
 from client.wording import printable, size_words
 from transfer.protocol.errors import Exists, TransferError
 from transfer.protocol.messages import FileEntry, IfExists
-
-DEFAULT_SERVER: Final = "http://127.0.0.1:8000"
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -46,17 +44,6 @@ def main() -> None:
     app(prog_name="towline")
 
 
-# ----------------------------------------------------------------------------------------------------------- options
-
-
-def _server(value: str) -> str:
-    try:
-        base_url(value)
-    except CannotConnect as refused:
-        raise typer.BadParameter(f"{value!r}: {refused.reason}") from None
-    return value
-
-
 def _show_version(*, wanted: bool) -> None:
     if wanted:
         try:
@@ -64,25 +51,6 @@ def _show_version(*, wanted: bool) -> None:
         except PackageNotFoundError:  # run from a checkout that was not installed
             print("towline, not installed")
         raise typer.Exit
-
-
-Server = Annotated[
-    str,
-    typer.Option(
-        "--server", "-s", metavar="URL", envvar="TOWLINE_SERVER", callback=_server, help="Where the server is."
-    ),
-]
-Json = Annotated[bool, typer.Option("--json", help="Write one JSON object a line to stdout, for programs.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say only what went wrong.")]
-GiveUpAfter = Annotated[
-    float,
-    typer.Option(
-        "--give-up-after",
-        metavar="SECONDS",
-        min=0,
-        help="Go on trying for so long without progress; then end with exit code 75.",
-    ),
-]
 
 
 @app.callback()
@@ -128,6 +96,7 @@ def upload(
         Literal["sha256", "blake3"], typer.Option("--digest", help="The checksum that both sides compare.")
     ] = "sha256",
     server: Server = DEFAULT_SERVER,
+    ca_file: CaFile = None,
     give_up_after: GiveUpAfter = GIVE_UP_AFTER,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -147,7 +116,7 @@ def upload(
     _check_sources(paths, name, prefix)
 
     async def send(display: Display, selection: Selection) -> Exit:
-        async with connect(server, give_up_after=give_up_after) as connection:
+        async with connection_to(server, ca_file, give_up_after=give_up_after) as connection:
             command = UploadCommand(connection, display, if_exists, digest)
             if paths == ["-"] and name is not None:
                 return await command.one(DescriptorReader(sys.stdin.fileno()), name)
@@ -166,6 +135,7 @@ def upload(
 def ls(
     prefix: Annotated[str, typer.Argument(metavar="PREFIX", help="What names begin with.")] = "",
     server: Server = DEFAULT_SERVER,
+    ca_file: CaFile = None,
     as_json: Json = False,
 ) -> None:
     """List the files on the server: size, time of last change, name.
@@ -179,7 +149,7 @@ def ls(
     """
 
     async def work(display: Display) -> Exit:
-        async with connect(server) as connection, aclosing(connection.list_files(prefix)) as files:  # type: ignore[type-var]
+        async with connection_to(server, ca_file) as connection, aclosing(connection.list_files(prefix)) as files:  # type: ignore[type-var]
             async for file in files:
                 display.data(_file_line(file), file.model_dump(mode="json"))
         return Exit.DONE
@@ -195,6 +165,7 @@ def download(
     ] = None,
     force: Annotated[bool, typer.Option("--force", "-f", help="Replace a file that has other content.")] = False,
     server: Server = DEFAULT_SERVER,
+    ca_file: CaFile = None,
     give_up_after: GiveUpAfter = GIVE_UP_AFTER,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -212,7 +183,7 @@ def download(
         raise typer.BadParameter("a download goes to a file, not to stdout", param_hint="--output")
 
     async def work(display: Display) -> Exit:
-        async with connect(server, give_up_after=give_up_after) as connection:
+        async with connection_to(server, ca_file, give_up_after=give_up_after) as connection:
             await connection.download(name, output, force=force, on_event=display.show)
         return Exit.DONE
 
@@ -224,6 +195,7 @@ def mv(
     old: Annotated[str, typer.Argument(metavar="OLD", help="The file's name on the server.")],
     new: Annotated[str, typer.Argument(metavar="NEW", help="What it is to be called.")],
     server: Server = DEFAULT_SERVER,
+    ca_file: CaFile = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -236,7 +208,7 @@ def mv(
     """
 
     async def work(display: Display) -> Exit:
-        async with connect(server) as connection:
+        async with connection_to(server, ca_file) as connection:
             try:
                 file = await connection.rename(old, new)
             except Exists:
@@ -251,6 +223,7 @@ def mv(
 def rm(
     names: Annotated[list[str], typer.Argument(metavar="NAME", help="Names of files on the server.")],
     server: Server = DEFAULT_SERVER,
+    ca_file: CaFile = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -263,14 +236,14 @@ def rm(
     """
 
     async def work(display: Display) -> Exit:
-        async with connect(server) as connection:
+        async with connection_to(server, ca_file) as connection:
             return await _each(display, names, "deleted", "name", connection.delete)
 
     run(choose_display(as_json=as_json, quiet=quiet), work)
 
 
 @app.command()
-def uploads(server: Server = DEFAULT_SERVER, as_json: Json = False) -> None:
+def uploads(server: Server = DEFAULT_SERVER, ca_file: CaFile = None, as_json: Json = False) -> None:
     """List uploads that are not complete: id, bytes that are safe, when they expire, name.
 
     The command that began one goes on with it; `towline cancel` drops it.
@@ -280,7 +253,7 @@ def uploads(server: Server = DEFAULT_SERVER, as_json: Json = False) -> None:
     """
 
     async def work(display: Display) -> Exit:
-        async with connect(server) as connection:
+        async with connection_to(server, ca_file) as connection:
             for unfinished in await connection.uploads():
                 display.data(_upload_line(unfinished), unfinished.model_dump(mode="json"))
         return Exit.DONE
@@ -292,6 +265,7 @@ def uploads(server: Server = DEFAULT_SERVER, as_json: Json = False) -> None:
 def cancel(
     upload_ids: Annotated[list[str], typer.Argument(metavar="UPLOAD_ID", help="Ids, as `towline uploads` shows.")],
     server: Server = DEFAULT_SERVER,
+    ca_file: CaFile = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -304,7 +278,7 @@ def cancel(
     """
 
     async def work(display: Display) -> Exit:
-        async with connect(server) as connection:
+        async with connection_to(server, ca_file) as connection:
             return await _each(display, upload_ids, "cancelled", "upload_id", connection.cancel)
 
     run(choose_display(as_json=as_json, quiet=quiet), work)
@@ -324,6 +298,7 @@ def echo(
         ),
     ] = None,
     server: Server = DEFAULT_SERVER,
+    ca_file: CaFile = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -340,7 +315,7 @@ def echo(
         raise typer.BadParameter("a text is sent once: leave it out to measure", param_hint="TEXT")
 
     async def work(display: Display) -> Exit:
-        async with connect(server) as connection:
+        async with connection_to(server, ca_file) as connection:
             command = EchoCommand(connection, display)
             if text is not None:
                 return await command.one(text)
@@ -364,6 +339,7 @@ def proxy(
         float, typer.Option("--wait", metavar="SECONDS", min=0, help="How long to listen on after the end of stdin.")
     ] = 1.0,
     server: Server = DEFAULT_SERVER,
+    ca_file: CaFile = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -385,7 +361,10 @@ def proxy(
         raise typer.BadParameter("there is no stdin to read from: give a TEXT", param_hint="TEXT")
 
     async def talk(display: Display, file: BinaryIO | None) -> Exit:
-        async with connect(server) as connection, connection.proxy(target, subprotocols=subprotocols or ()) as tunnel:
+        async with (
+            connection_to(server, ca_file) as connection,
+            connection.proxy(target, subprotocols=subprotocols or ()) as tunnel,
+        ):
             if tunnel.subprotocol is not None:
                 said = f"the upstream chose the subprotocol {tunnel.subprotocol}"
                 display.notice("open", said, {"url": tunnel.url, "subprotocol": tunnel.subprotocol})

@@ -16,6 +16,7 @@ from client.pipeline import Pipeline, SmallFile, read_small
 from client.progress import Complete, Failed, Listener, ignore
 from client.retry import GIVE_UP_AFTER, Patience
 from client.source import Source, UploadSource, open_source
+from client.tls import tls_context
 from client.tunnel import Tunnel, open_tunnel
 from client.uploader import Uploader
 from client.wire import Wire, open_wire
@@ -50,14 +51,15 @@ class Connection:
     connection take turns; cancelling one leaves an upload resumable.
     """
 
-    def __init__(self, server: str, *, give_up_after: float = GIVE_UP_AFTER) -> None:
+    def __init__(self, server: str, *, ca_file: Path | str | None = None, give_up_after: float = GIVE_UP_AFTER) -> None:
         self.server = server
         """Its URL, as it was given."""
+        self._tls = tls_context(server, ca_file)
         self._give_up_after = give_up_after
         self._turn = asyncio.Lock()
         self._wire: Wire | None = None
         self._wire_stack = AsyncExitStack()
-        self._http = HttpApi(server)
+        self._http = HttpApi(server, tls=self._tls)
 
     async def __aenter__(self) -> Self:
         await self._http.__aenter__()
@@ -72,7 +74,7 @@ class Connection:
         """The WebSocket, for one operation; after an error it is not used again."""
         async with self._turn:
             if self._wire is None:
-                self._wire = await self._wire_stack.enter_async_context(open_wire(self.server))
+                self._wire = await self._wire_stack.enter_async_context(open_wire(self.server, tls=self._tls))
             try:
                 yield self._wire
             except BaseException:
@@ -203,7 +205,7 @@ class Connection:
 
         It has a WebSocket of its own, and does not go on after a break. Raises ProxyDenied, ProxyFailed, TooMany.
         """
-        return open_tunnel(self.server, target, subprotocols)
+        return open_tunnel(self.server, target, subprotocols, tls=self._tls)
 
     # ------------------------------------------------------------------------------------------------------ HTTP
 
@@ -235,13 +237,14 @@ class Connection:
         await self._http.cancel(upload_id)
 
 
-def connect(server: str, *, give_up_after: float = GIVE_UP_AFTER) -> Connection:
-    """A connection to `server`, written like `http://127.0.0.1:8000`; for `async with`.
+def connect(server: str, *, ca_file: Path | str | None = None, give_up_after: float = GIVE_UP_AFTER) -> Connection:
+    """A connection to `server`, written like `https://files.example.org`; for `async with`.
 
     Nothing is sent before the first operation, so a server that is away for a moment is no error. Uploads give up
-    after `give_up_after` seconds without progress.
+    after `give_up_after` seconds without progress. Certificates of `https` servers are verified: with the authorities
+    in the PEM file `ca_file`, or with those that the system trusts. Raises CannotConnect for a file that has none.
     """
-    return Connection(server, give_up_after=give_up_after)
+    return Connection(server, ca_file=ca_file, give_up_after=give_up_after)
 
 
 def stops_everything(error: Exception) -> bool:

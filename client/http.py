@@ -22,6 +22,7 @@ import httpx2
 from pydantic import BaseModel, ConfigDict
 
 from client.errors import CannotConnect, ConnectionBroken
+from client.tls import causes, tls_refusal
 from transfer.protocol import errors
 from transfer.protocol.digest import Digest
 from transfer.protocol.errors import TransferError
@@ -101,13 +102,14 @@ class Content:
 
 
 class HttpApi:
-    """Requests to one server, within `async with`. Redirects are not followed, the environment is not read."""
+    """Requests to one server, within `async with`. Redirects are not followed, the environment is not read. Without
+    `tls`, a server with TLS has to be one that the system trusts."""
 
-    def __init__(self, server: str) -> None:
+    def __init__(self, server: str, *, tls: ssl.SSLContext | None = None) -> None:
         self._server = server
         self._base = base_url(server)
         self._client = httpx2.AsyncClient(
-            verify=self._base.startswith("https:"),  # reading the system's certificates takes its time
+            verify=tls or self._base.startswith("https:"),  # reading the system's certificates takes its time
             trust_env=False,
             follow_redirects=False,
             timeout=httpx2.Timeout(SILENCE_SECONDS, connect=CONNECT_SECONDS),
@@ -272,8 +274,9 @@ class HttpApi:
         except httpx2.TimeoutException as failed:
             raise ConnectionBroken("no answer in time") from failed
         except httpx2.TransportError as failed:
-            if (refused := _certificate_refused(failed)) is not None:
-                raise CannotConnect(self._server, refused.verify_message) from failed
+            refused = tls_refusal(failed) if isinstance(failed, httpx2.ConnectError) else None
+            if refused is not None:
+                raise CannotConnect(self._server, refused) from failed
             raise ConnectionBroken(_reason(failed)) from failed
 
 
@@ -345,23 +348,9 @@ def _time_of(header: str | None) -> datetime | None:
         return None
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """What led to an error, the error itself first."""
-    seen: BaseException | None = error
-    while seen is not None:
-        yield seen
-        if isinstance(seen, BaseExceptionGroup):
-            yield from seen.exceptions
-        seen = seen.__cause__ or seen.__context__
-
-
-def _certificate_refused(failed: BaseException) -> ssl.SSLCertVerificationError | None:
-    return next((cause for cause in _causes(failed) if isinstance(cause, ssl.SSLCertVerificationError)), None)
-
-
 def _reason(failed: httpx2.TransportError) -> str:
     """What the system said, where it said anything: `connection refused`."""
-    for cause in _causes(failed):
+    for cause in causes(failed):
         if isinstance(cause, socket.gaierror):
             return (cause.strerror or "unknown host").lower()
         if isinstance(cause, OSError) and cause.errno:  # its text is asyncio's, with the address

@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from ssl import SSLContext
 from typing import Final
 
 from client.errors import TunnelClosed
@@ -46,12 +47,14 @@ class Tunnel:
 
 
 @asynccontextmanager
-async def open_tunnel(server: str, target: str, subprotocols: Sequence[str]) -> AsyncIterator[Tunnel]:
+async def open_tunnel(
+    server: str, target: str, subprotocols: Sequence[str], *, tls: SSLContext | None = None
+) -> AsyncIterator[Tunnel]:
     """A tunnel to `target`: a name, or a URL. Raises ProxyDenied, ProxyFailed, TooMany, BadMessage; ConnectionBroken
     and CannotConnect where the server itself is away."""
     fields = {"type": "proxy", "url" if "://" in target else "upstream": target, "subprotocols": list(subprotocols)}
     header = parse_client_message(json.dumps(fields))
-    async with open_wire(server, max_size=limits.MAX_ECHO_BYTES) as wire:
+    async with open_wire(server, tls=tls, max_size=limits.MAX_ECHO_BYTES) as wire:
         await wire.send(header)
         answer = await wire.receive_proxy_answer()
         if isinstance(answer, ErrorMessage):

@@ -5,6 +5,7 @@ import os
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from ssl import SSLContext
 from urllib.parse import urlsplit, urlunsplit
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -15,6 +16,7 @@ from websockets.frames import CloseCode
 from websockets.typing import Subprotocol
 
 from client.errors import CannotConnect, ConnectionBroken, TunnelClosed
+from client.tls import tls_refusal
 from transfer.protocol import limits
 from transfer.protocol.errors import Superseded, TransferError
 from transfer.protocol.messages import (
@@ -120,12 +122,16 @@ def _ending(closed: ConnectionClosed) -> TunnelClosed:
 
 
 @asynccontextmanager
-async def open_wire(server: str, *, max_size: int = limits.MAX_REPLY_BYTES) -> AsyncIterator[Wire]:
-    """Connect to a server, for messages of at most `max_size` bytes. Raises ConnectionBroken when trying again may
-    help, else CannotConnect."""
+async def open_wire(
+    server: str, *, tls: SSLContext | None = None, max_size: int = limits.MAX_REPLY_BYTES
+) -> AsyncIterator[Wire]:
+    """Connect to a server, for messages of at most `max_size` bytes; without `tls`, one with TLS has to be one that the
+    system trusts. Raises ConnectionBroken when trying again may help, else CannotConnect."""
+    url = websocket_url(server)
     try:
         connection = await connect(
-            websocket_url(server),
+            url,
+            ssl=tls or (True if url.startswith("wss:") else None),
             subprotocols=[Subprotocol(limits.PROTOCOL)],
             compression=None,
             max_size=max_size,
@@ -139,6 +145,8 @@ async def open_wire(server: str, *, max_size: int = limits.MAX_REPLY_BYTES) -> A
             create_connection=_Connection,
         )
     except (OSError, TimeoutError, InvalidHandshake, InvalidURI) as failed:
+        if (refused := tls_refusal(failed)) is not None:
+            raise CannotConnect(server, refused) from None
         if process_exception(failed) is None:
             raise ConnectionBroken(_reason(failed)) from None
         raise CannotConnect(server, _reason(failed)) from None
