@@ -26,6 +26,12 @@ READ_BYTES: Final = MIB
 _SINGLE_RANGE: Final = re.compile(r"bytes=[ \t]*([0-9]{0,30})-([0-9]{0,30})[ \t]*", re.IGNORECASE)
 _ENTITY_TAG: Final = re.compile(r'(?:W/)?("[^"]*")')
 _NOT_IN_FALLBACK: Final = re.compile(r'[^ -~]|["%\\]')
+_INERT: Final = re.compile(
+    r"(?:(?:audio|font|video)/[a-z0-9.+-]+|image/(?:apng|avif|bmp|gif|heic|jpeg|png|tiff|webp)"
+    r"|application/(?:gzip|json|octet-stream|zip)|text/(?:csv|plain)(?:; ?charset=utf-8)?)",
+    re.IGNORECASE,
+)
+"""Types of which no browser makes a document, a script, a style sheet or a worker."""
 
 
 class Unsatisfiable(Exception):
@@ -56,19 +62,26 @@ def download(content: Content, method: str, headers: Headers, watching: Watching
 def description(file: StoredFile) -> dict[str, str]:
     """The headers that hold for the whole content, whichever part of it is sent."""
     headers = {
-        "content-type": file.content_type,
+        "content-type": served_type(file.content_type),
         "content-disposition": disposition(file.name),
         "etag": f'"{file.digest}"',
         "accept-ranges": "bytes",
         "cache-control": "private, no-cache",
         "x-content-type-options": "nosniff",
         "content-security-policy": "sandbox; default-src 'none'",
+        "cross-origin-resource-policy": "same-origin",
     }
     if (digest := _repr_digest(file.digest)) is not None:
         headers["repr-digest"] = digest
     if file.modified is not None and file.modified <= datetime.now(UTC):
         headers["last-modified"] = format_datetime(file.modified.astimezone(UTC), usegmt=True)
     return headers
+
+
+def served_type(stored: str) -> str:
+    """The type that browsers are told. `Content-Disposition` and the policy are only for what is navigated to: what a
+    page loads as a script, a worker or a style sheet, or fetches into a blob, goes by this type alone."""
+    return stored if _INERT.fullmatch(stored) else "application/octet-stream"
 
 
 def disposition(name: Name) -> str:

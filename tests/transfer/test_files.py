@@ -171,13 +171,44 @@ async def test_a_download_says_what_it_is(service: Service) -> None:
         "content-disposition": 'attachment; filename="cat.html"',
         "content-length": str(len(CONTENT)),
         "content-security-policy": "sandbox; default-src 'none'",
-        "content-type": "text/html",
+        "content-type": "application/octet-stream",
+        "cross-origin-resource-policy": "same-origin",
         "etag": f'"sha256:{digest.hexdigest()}"',
         "last-modified": "Mon, 03 Feb 2020 04:05:06 GMT",
         "repr-digest": f"sha-256=:{base64.b64encode(digest.digest()).decode()}:",
         "x-content-type-options": "nosniff",
     }
     assert {name: answer.headers[name] for name in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("stored", "served"),
+    [
+        ("image/png", "image/png"),
+        ("Video/MP4", "Video/MP4"),
+        ("text/plain", "text/plain"),
+        ("text/plain; charset=utf-8", "text/plain; charset=utf-8"),
+        ("text/plain; charset=utf-7", None),
+        ("text/plain,text/html", None),
+        ("text/html", None),
+        ("TEXT/HTML; charset=utf-8", None),
+        ("image/svg+xml", None),
+        ("application/xhtml+xml", None),
+        ("application/pdf", None),
+        ("text/javascript", None),
+        ("text/css", None),
+        ("multipart/x-mixed-replace;boundary=x", None),
+        ("what/ever", None),
+    ],
+)
+async def test_a_type_that_a_browser_could_run_is_in_listings_only(
+    service: Service, stored: str, served: str | None
+) -> None:
+    await put(service.store, "a", content_type=stored)
+    for answer in (await service.http.get("/files/a"), await service.http.head("/files/a")):
+        assert answer.headers["content-type"] == (served or "application/octet-stream")
+    (entry,) = (await service.http.get("/files")).json()["files"]
+    assert entry["content_type"] == stored
 
 
 async def test_a_blake3_file_has_a_tag_but_no_registered_digest(service: Service) -> None:
