@@ -1,54 +1,12 @@
 """Time that peers have, on a clock that stands still until it is moved."""
 
 import asyncio
-from collections.abc import Callable
 from typing import cast
 
 import pytest
 
+from tests.clock import Clock
 from transfer.deadlines import STEPS, Deadline, Pace
-
-
-class Timer:
-    def __init__(self, due: float, call: Callable[[], object]) -> None:
-        self.due = due
-        self.call = call
-        self.cancelled = False
-
-    def cancel(self) -> None:
-        self.cancelled = True
-
-
-class Clock:
-    """Stands in for a loop."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        self._timers: list[Timer] = []
-
-    def call_later(self, delay: float, callback: Callable[..., object], *arguments: object) -> Timer:
-        timer = Timer(self.now + delay, lambda: callback(*arguments))
-        self._timers.append(timer)
-        return timer
-
-    def advance(self, seconds: float) -> None:
-        """Every timer that comes due meanwhile is called at its moment."""
-        end = self.now + seconds
-        while due := [timer for timer in self._timers if not timer.cancelled and timer.due <= end]:
-            self._fire(min(due, key=lambda timer: timer.due))
-        self.now = end
-
-    def stall(self, seconds: float) -> None:
-        """The process does not run; then it calls what is due."""
-        self.now += seconds
-        for timer in [timer for timer in self._timers if not timer.cancelled and timer.due <= self.now]:
-            self._timers.remove(timer)
-            timer.call()
-
-    def _fire(self, timer: Timer) -> None:
-        self.now = max(self.now, timer.due)
-        self._timers.remove(timer)
-        timer.call()
 
 
 class Missed:

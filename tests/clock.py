@@ -1,0 +1,57 @@
+"""A clock that stands still until a test moves it."""
+
+from collections.abc import Callable
+
+
+class Timer:
+    def __init__(self, due: float, call: Callable[[], object]) -> None:
+        self.due = due
+        self.call = call
+        self.cancelled = False
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
+class Clock:
+    """Stands in for a loop's."""
+
+    def __init__(self, now: float = 0.0) -> None:
+        self.now = now
+        self._timers: list[Timer] = []
+
+    def time(self) -> float:
+        return self.now
+
+    @property
+    def waits(self) -> bool:
+        """Whether anything is still to be called."""
+        return any(not timer.cancelled for timer in self._timers)
+
+    def call_later(self, delay: float, callback: Callable[..., object], *arguments: object) -> Timer:
+        timer = Timer(self.now + delay, lambda: callback(*arguments))
+        self._timers.append(timer)
+        return timer
+
+    def advance(self, seconds: float) -> None:
+        """Every timer that comes due meanwhile is called at its moment."""
+        end = self.now + seconds
+        while due := [timer for timer in self._timers if not timer.cancelled and timer.due <= end]:
+            self._fire(min(due, key=lambda timer: timer.due))
+        self.now = end
+
+    def step(self) -> None:
+        """To the next moment for which something is due."""
+        self.advance(min(timer.due for timer in self._timers if not timer.cancelled) - self.now)
+
+    def stall(self, seconds: float) -> None:
+        """The process does not run; then it calls what is due."""
+        self.now += seconds
+        for timer in [timer for timer in self._timers if not timer.cancelled and timer.due <= self.now]:
+            self._timers.remove(timer)
+            timer.call()
+
+    def _fire(self, timer: Timer) -> None:
+        self.now = max(self.now, timer.due)
+        self._timers.remove(timer)
+        timer.call()
