@@ -15,7 +15,7 @@ from sqlalchemy.engine import Connection
 
 from storage import rows
 from storage.disk import translated
-from storage.errors import NameTaken, StorageError, WriteFailed, WrongDigest
+from storage.errors import NameTaken, NotYours, StorageError, WriteFailed, WrongDigest
 from storage.objects import PUBLISHED_MODE, Objects, new_object_id, write_all
 from storage.store import Published, UploadRequest
 from storage.writer import Workplace
@@ -138,8 +138,8 @@ class SmallFiles:
                 outcomes[small.object_id] = rows.publish(
                     connection, small.request, small.digest, size, small.object_id, now
                 )
-            except NameTaken as taken:
-                outcomes[small.object_id] = taken
+            except (NameTaken, NotYours) as refused:
+                outcomes[small.object_id] = refused
                 rows.dispose(connection, [small.object_id])
         return outcomes, rows.disposable(connection)
 

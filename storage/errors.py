@@ -3,6 +3,7 @@
 StorageError
 ├── NotFound            no such upload or file, or another owner's
 ├── NameTaken           other content has the name, or stands in its way as a folder
+├── NotYours            somebody else's file has the name, which the caller may not replace
 ├── Fenced              another connection has the lease
 ├── StillWriting        the former holder's last write has not returned
 ├── Incomplete          bytes are missing at the end
@@ -38,18 +39,33 @@ class NotFound(StorageError):
 
 
 class NameTaken(StorageError):
-    """`existing` has the name; it is None where `conflict` is a file above the name, or a folder of that name."""
+    """`existing` has the name; it is None where `conflict` is a file above the name, or a folder of that name. Where
+    they are not `disclosed`, the caller may not learn what they are."""
 
-    def __init__(self, name: Name, existing: "StoredFile | None", conflict: Name | None = None) -> None:
+    def __init__(
+        self, name: Name, existing: "StoredFile | None", conflict: Name | None = None, *, disclosed: bool = True
+    ) -> None:
         super().__init__(name)
         self.name = name
         self.existing = existing
         self.conflict = conflict
+        self.disclosed = disclosed
 
     def __str__(self) -> str:
+        if not self.disclosed:
+            return f"the name {str(self.name)!r} is taken"
         if self.existing is None:
             return f"the name {str(self.name)!r} does not go together with the file {str(self.conflict)!r}"
         return f"the name {str(self.name)!r} is taken by other content"
+
+
+class NotYours(StorageError):
+    def __init__(self, name: Name) -> None:
+        super().__init__(name)
+        self.name = name
+
+    def __str__(self) -> str:
+        return f"the file {str(self.name)!r} is somebody else's"
 
 
 class Fenced(StorageError):

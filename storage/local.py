@@ -439,7 +439,7 @@ def _check_name(connection: Connection, request: UploadRequest) -> StoredFile | 
     def look_up(name: Name) -> Any:
         return rows.occupant(connection, name)
 
-    return check_early(request.name, request.size, request.if_exists, look_up)
+    return check_early(request, look_up)
 
 
 def _take_lease(

@@ -227,7 +227,7 @@ class MemoryStore:
 
     @asynccontextmanager
     async def begin(self, request: UploadRequest) -> AsyncIterator[Writer]:
-        check_early(request.name, request.size, request.if_exists, self._look_up)
+        existing = check_early(request, self._look_up)
         limit = self._max_unfinished_uploads
         if limit is not None and len(await self.unfinished(request.owner)) >= limit:
             raise TooManyUploads(limit)
@@ -241,7 +241,7 @@ class MemoryStore:
             active=now,
         )
         self._uploads[upload.upload_id] = upload
-        async with self._writing(upload, request) as writer:
+        async with self._writing(upload, request, existing) as writer:
             yield writer
 
     @asynccontextmanager
@@ -252,19 +252,21 @@ class MemoryStore:
         if lease is not None and lease != upload.lease:
             raise Fenced
         wanted = upload.request if request is None else replace(request, owner=owner)
-        check_early(wanted.name, wanted.size, wanted.if_exists, self._look_up)  # before anybody is disturbed
+        existing = check_early(wanted, self._look_up)  # before anybody is disturbed
         if lease is None:
             upload.lease = secrets.token_hex(16)
-        async with self._writing(upload, wanted) as writer:
+        async with self._writing(upload, wanted, existing) as writer:
             yield writer
 
     @asynccontextmanager
-    async def _writing(self, upload: _Upload, request: UploadRequest) -> AsyncIterator[MemoryWriter]:
+    async def _writing(
+        self, upload: _Upload, request: UploadRequest, existing: StoredFile | None
+    ) -> AsyncIterator[MemoryWriter]:
         epoch = upload.fence()
         async with self._turn(upload):
             if upload.epoch != epoch:  # superseded while waiting
                 raise Fenced
-            writer = self._open_writer(upload, request)
+            writer = self._open_writer(upload, request, existing)
             try:
                 async with asyncio.timeout(None) as upload.scope:
                     yield writer
@@ -292,12 +294,12 @@ class MemoryStore:
         finally:
             upload.turn.release()
 
-    def _open_writer(self, upload: _Upload, request: UploadRequest) -> MemoryWriter:
+    def _open_writer(self, upload: _Upload, request: UploadRequest, existing: StoredFile | None) -> MemoryWriter:
         upload.request, upload.active = request, self.clock()
         for kept in (upload.received, upload.durable):
             if request.size is not None:
                 kept.cut(request.size)
-        return MemoryWriter(self, upload, self._files.get(request.name.key))
+        return MemoryWriter(self, upload, existing)
 
     def _upload_of(self, upload_id: str, owner: str) -> _Upload:
         upload = self._uploads.get(upload_id)
@@ -368,7 +370,7 @@ class MemoryStore:
         return published
 
     def _publish(self, request: UploadRequest, content: bytes, digest: Digest) -> Published:
-        settled = settle(request.name, request.if_exists, digest, self._look_up)
+        settled = settle(request, digest, self._look_up)
         if settled.unchanged is not None:
             return Published(settled.unchanged, unchanged=True)
         if settled.replaced is not None:

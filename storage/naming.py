@@ -1,12 +1,12 @@
-"""Which name a finished content gets, and what becomes of the file that has it."""
+"""Which name a finished content gets, what becomes of the file that has it, and what the caller may know of that."""
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from storage.errors import NameTaken
-from storage.store import IfExists, StoredFile
+from storage.errors import NameTaken, NotYours
+from storage.store import IfExists, StoredFile, UploadRequest
 from transfer.protocol.digest import Digest
 from transfer.protocol.names import InvalidName, Name
 
@@ -33,31 +33,61 @@ class Settled:
 LookUp = Callable[[Name], Occupant | None]
 
 
-def settle(name: Name, if_exists: IfExists, digest: Digest, look_up: LookUp) -> Settled:
-    """Decide at the end, when the digest is known. Raises NameTaken."""
-    for candidate in _candidates(name, if_exists):
+def is_own(request: UploadRequest, file: StoredFile) -> bool:
+    """Whether the caller uploaded the file, or it is theirs: not a link's visitor's, for whom others made the link."""
+    return file.uploader == request.owner or (request.via is None and file.owner == request.account)
+
+
+def may_know(request: UploadRequest, file: StoredFile) -> bool:
+    """Whether the caller may learn that the file has the same content as theirs, or which other one."""
+    return request.may_compare or is_own(request, file)
+
+
+def settle(request: UploadRequest, digest: Digest, look_up: LookUp) -> Settled:
+    """Decide at the end, when the digest is known. Raises NameTaken, NotYours."""
+    for candidate in _candidates(request.name, request.if_exists):
         occupant = look_up(candidate)
         if occupant is None:
             return Settled(candidate)
-        if occupant.file is not None and occupant.file.digest == digest and occupant.file.name == candidate:
-            return Settled(candidate, unchanged=occupant.file)
-        if if_exists == "replace" and occupant.file is not None:
-            return Settled(candidate, replaced=occupant.file)
-        if if_exists == "error":
-            raise NameTaken(candidate, occupant.file, occupant.conflict)
-    occupant = look_up(name) or Occupant()
-    raise NameTaken(name, occupant.file, occupant.conflict)
+        file = occupant.file
+        if file is not None and file.digest == digest and file.name == candidate and may_know(request, file):
+            return Settled(candidate, unchanged=file)
+        if request.if_exists == "replace" and file is not None:
+            _check_replaceable(request, file)
+            return Settled(candidate, replaced=file)
+        if request.if_exists == "error":
+            raise _taken(request, occupant)
+    raise _taken(request, look_up(request.name) or Occupant())
 
 
-def check_early(name: Name, size: int | None, if_exists: IfExists, look_up: LookUp) -> StoredFile | None:
-    """What can be refused before the first byte. Returns the file that has the name. Raises NameTaken."""
-    occupant = look_up(name)
+def check_early(request: UploadRequest, look_up: LookUp) -> StoredFile | None:
+    """What can be refused before the first byte. Returns the file that has the name, if the caller may know of it.
+    Raises NameTaken, NotYours."""
+    occupant = look_up(request.name)
     if occupant is None:
         return None
-    differs = occupant.file is None or (size is not None and size != occupant.file.size)
-    if (if_exists == "error" and differs) or (if_exists == "replace" and occupant.file is None):
-        raise NameTaken(name, occupant.file, occupant.conflict)
-    return occupant.file
+    file = occupant.file
+    if file is None:
+        if request.if_exists != "rename":
+            raise _taken(request, occupant)
+        return None
+    known = may_know(request, file)
+    differs = not known or (request.size is not None and request.size != file.size)
+    if request.if_exists == "error" and differs:
+        raise _taken(request, occupant)
+    if request.if_exists == "replace" and differs:
+        _check_replaceable(request, file)
+    return file if known else None
+
+
+def _check_replaceable(request: UploadRequest, file: StoredFile) -> None:
+    if not request.may_replace and not is_own(request, file):
+        raise NotYours(request.name)
+
+
+def _taken(request: UploadRequest, occupant: Occupant) -> NameTaken:
+    disclosed = request.may_compare if occupant.file is None else may_know(request, occupant.file)
+    return NameTaken(request.name, occupant.file, occupant.conflict, disclosed=disclosed)
 
 
 def _candidates(name: Name, if_exists: IfExists) -> Iterator[Name]:

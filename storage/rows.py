@@ -75,8 +75,8 @@ def publish(
     connection: Connection, request: UploadRequest, digest: Digest, size: int, object_id: str, now: datetime
 ) -> Published:
     """Make the object a file, or find that it is there already. What is not needed any more goes to `deleting`.
-    Raises NameTaken."""
-    settled: Settled = settle(request.name, request.if_exists, digest, lambda name: occupant(connection, name))
+    Raises NameTaken, NotYours."""
+    settled: Settled = settle(request, digest, lambda name: occupant(connection, name))
     if settled.unchanged is not None:
         dispose(connection, [object_id])
         return Published(settled.unchanged, unchanged=True)

@@ -10,7 +10,7 @@
 5. Opening a store recovers it without an operator, reads no file content, and may itself be killed at any point.
 
 Sizes and offsets are bytes, times are aware datetimes in UTC. A store knows names, digests, leaves and ranges; it
-does not know messages, sockets or who may do what: `owner` is only compared.
+does not know messages, sockets or who may do what: owners are only compared, and a request says what it may do.
 """
 
 from collections.abc import Callable, Sequence
@@ -139,7 +139,7 @@ class Writer(Protocol):
     """The token by which the same holder comes back."""
     leaf_size: int
     existing: StoredFile | None
-    """The file that had the name when the writer was opened."""
+    """The file that had the name when the writer was opened, where the caller may know of it."""
     on_damage: Callable[[Range], None] | None
     """Called when re-hashing finds a leaf that is not as recorded; it has become a hole."""
 
@@ -185,7 +185,7 @@ class Writer(Protocol):
 
     async def finish(self, digest: Digest) -> Published:
         """Sync, compare, publish; the size of a stream becomes what was received. The upload is kept on errors.
-        Raises Incomplete, WrongDigest, NameTaken, Fenced, NoSpace, WriteFailed."""
+        Raises Incomplete, WrongDigest, NameTaken, NotYours, Fenced, NoSpace, WriteFailed."""
         ...
 
     async def cancel(self) -> None:
@@ -221,7 +221,8 @@ class Store(Protocol):
 
     def begin(self, request: UploadRequest) -> AbstractAsyncContextManager[Writer]:
         """A new upload. Raises NameTaken where `if_exists` is `error` and it is plain that the content differs (the
-        sizes do) or the name cannot be; TooManyUploads; NoSpace."""
+        sizes do, or nobody may know) or the name cannot be; NotYours where it is `replace` and that is not allowed;
+        TooManyUploads; NoSpace."""
         ...
 
     def resume(
@@ -231,7 +232,8 @@ class Store(Protocol):
         without a request it stays as it is.
 
         Without `lease` whoever writes to it is fenced and the lease is a new one; with the current `lease` its
-        holder's older writer is. Raises NotFound, NameTaken, NoSpace, Fenced (`lease` is not current), StillWriting.
+        holder's older writer is. Raises NotFound, NameTaken, NotYours, NoSpace, Fenced (`lease` is not current),
+        StillWriting.
         """
         ...
 
@@ -244,8 +246,8 @@ class Store(Protocol):
         ...
 
     async def put(self, request: UploadRequest, content: Buffer, digest: Digest) -> Published:
-        """Publish a small file whole, durable in one batch with others. Raises NameTaken, WrongDigest, NoSpace,
-        WriteFailed."""
+        """Publish a small file whole, durable in one batch with others. Raises NameTaken, NotYours, WrongDigest,
+        NoSpace, WriteFailed."""
         ...
 
     async def find(self, name: Name) -> StoredFile | None:

@@ -12,6 +12,8 @@ def refusal(error: storage.StorageError, caller: Principal | None = None) -> err
             return errors.NotFound(f"{error.what} is not here, or not yours")
         case storage.NameTaken():
             return _exists(error, caller)
+        case storage.NotYours():
+            return errors.Forbidden(f"{error}: replacing it needs the scope delete", scope="delete")
         case storage.Fenced():
             return errors.Superseded("another connection has taken this upload over")
         case storage.StillWriting():
@@ -38,6 +40,8 @@ def refusal(error: storage.StorageError, caller: Principal | None = None) -> err
 
 def _exists(error: storage.NameTaken, caller: Principal | None) -> errors.Exists:
     existing, conflict = error.existing, error.conflict
+    if not error.disclosed:
+        return errors.Exists(f"{error}: choose another name")
     if caller is not None and existing is not None and not caller.may_read(existing.name, existing.owner):
         return errors.Exists(f"the name {str(error.name)!r} is taken: choose another name")
     if existing is None:

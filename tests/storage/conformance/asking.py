@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Self
 
@@ -17,6 +18,7 @@ from transfer.protocol.ranges import RangeSet
 
 PENDING_EXPIRY = 3600.0
 LEAF = MIN_LEAF_SIZE
+HOW = ["small", "sized", "stream"]
 SIZES = [0, 1, LEAF - 1, LEAF, LEAF + 1, 3 * LEAF + 17]
 IF_EXISTS: list[IfExists] = ["error", "replace", "rename"]
 SORTS: list[SortKey] = ["name", "size", "created", "modified"]
@@ -76,11 +78,23 @@ def ask(
     if_exists: IfExists = "error",
     digest_algorithm: str = "sha256",
     modified: datetime | None = None,
+    subject: str | None = None,
+    via: str | None = None,
+    quota: int | None = None,
+    via_quota: int | None = None,
+    may_compare: bool = True,
+    may_replace: bool = True,
 ) -> UploadRequest:
     return UploadRequest(
         name=Name.parse(name),
         size=size,
         owner=owner,
+        subject=subject,
+        via=via,
+        quota=quota,
+        via_quota=via_quota,
+        may_compare=may_compare,
+        may_replace=may_replace,
         if_exists=if_exists,
         digest_algorithm=digest_algorithm,
         modified=modified,
@@ -98,6 +112,14 @@ async def put(
 ) -> Published:
     request = ask(name, len(content), if_exists=if_exists, digest_algorithm=algorithm, modified=modified)
     return await store.put(request, content, digest_bytes(content, algorithm))
+
+
+async def give(store: Store, request: UploadRequest, content: bytes, how: str) -> Published:
+    """Publish it as a small file, or as an upload with or without a size."""
+    if how == "small":
+        return await store.put(request, content, digest_bytes(content, request.digest_algorithm))
+    size = len(content) if how == "sized" else None
+    return (await upload(store, replace(request, size=size), content))[1]
 
 
 async def begin_and_leave(store: Store, request: UploadRequest, content: bytes = b"") -> Writer:
