@@ -93,6 +93,10 @@ def _upload_row(number: int) -> Row:
         "failed": False,
         "created": began,
         "active": began,
+        "subject": "anonymous",
+        "may_compare": True,
+        "may_replace": True,
+        "reserved": 2 * OBJECT_BYTES,
     }
 
 
@@ -107,6 +111,7 @@ def _file_row(number: int) -> Row:
         "content_type": "application/octet-stream",
         "created": NOW,
         "owner": "anonymous",
+        "uploader": "anonymous",
         "metadata": {},
     }
 

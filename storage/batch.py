@@ -7,7 +7,7 @@ written, one syncfs(2) makes contents and folder entries durable, one commit the
 import asyncio
 import logging
 import os
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,8 +15,9 @@ from sqlalchemy.engine import Connection
 
 from storage import rows
 from storage.disk import translated
-from storage.errors import NameTaken, NotYours, StorageError, WriteFailed, WrongDigest
+from storage.errors import NameTaken, NotYours, QuotaExceeded, StorageError, WriteFailed, WrongDigest
 from storage.objects import PUBLISHED_MODE, Objects, new_object_id, write_all
+from storage.quota import is_limited
 from storage.store import Published, UploadRequest
 from storage.writer import Workplace
 from transfer.protocol.digest import Digest, digest_bytes
@@ -135,10 +136,11 @@ class SmallFiles:
         for small in batch:
             size = len(small.content)
             try:
-                outcomes[small.object_id] = rows.publish(
-                    connection, small.request, small.digest, size, small.object_id, now
-                )
-            except (NameTaken, NotYours) as refused:
+                with connection.begin_nested() if is_limited(small.request) else nullcontext():
+                    outcomes[small.object_id] = rows.publish(
+                        connection, small.request, small.digest, size, small.object_id, now
+                    )
+            except (NameTaken, NotYours, QuotaExceeded) as refused:
                 outcomes[small.object_id] = refused
                 rows.dispose(connection, [small.object_id])
         return outcomes, rows.disposable(connection)

@@ -98,8 +98,6 @@ uploads = sa.Table(
     sa.Column("may_replace", sa.Boolean, nullable=False),
     sa.Column("reserved", sa.BigInteger, nullable=False, comment="bytes that count against quotas"),
     sa.Index("uploads_by_owner", "owner", "name", "active"),
-    sa.Index("uploads_by_subject", "subject", "reserved"),
-    sa.Index("uploads_by_via", "via", "reserved"),
 )
 
 leaves = sa.Table(
@@ -130,8 +128,6 @@ files = sa.Table(
     sa.Index("files_by_size", "size", "name"),
     sa.Index("files_by_created", "created", "name"),
     sa.Index("files_by_modified", "modified", "name"),
-    sa.Index("files_by_owner", "owner", "size"),
-    sa.Index("files_by_via", "via", "size"),
 )
 
 completed = sa.Table(
@@ -149,6 +145,15 @@ deleting = sa.Table(
     metadata,
     sa.Column("object_id", sa.Text, primary_key=True),
     comment="objects whose rows are gone and whose files are still to be unlinked",
+)
+
+usage = sa.Table(
+    "usage",
+    metadata,
+    sa.Column("kind", sa.Text, primary_key=True, comment="subject or via"),
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("bytes", sa.BigInteger, nullable=False),
+    comment="sums over files and uploads, which triggers on them keep",
 )
 
 grants = sa.Table(

@@ -10,6 +10,7 @@ StorageError
 ├── TooLong             more bytes than the size
 ├── WrongDigest         the content has another digest
 ├── TooManyUploads      the owner has as many unfinished uploads as one may have
+├── QuotaExceeded       the subject's quota, or the request link's size, would be passed
 ├── NoSpace             the free floor would be passed, or the disk is full
 ├── WriteFailed         a write or sync failed
 └── StoreRefused        the store cannot be opened: locked, foreign, or its catalog is missing
@@ -122,6 +123,23 @@ class TooManyUploads(StorageError):
 
     def __str__(self) -> str:
         return f"there are {self.limit} unfinished uploads already"
+
+
+class QuotaExceeded(StorageError):
+    """The file or upload needs `needed` bytes in all; `available` of the `limit` are left for it. Where that is not
+    `disclosed`, it is not the caller's own quota."""
+
+    def __init__(self, needed: int, available: int, limit: int, *, disclosed: bool = True) -> None:
+        super().__init__(needed, available, limit)
+        self.needed = needed
+        self.available = available
+        self.limit = limit
+        self.disclosed = disclosed
+
+    def __str__(self) -> str:
+        if not self.disclosed:
+            return f"{self.needed} bytes do not fit into the quota of whoever made the link"
+        return f"{self.needed} bytes do not fit into the quota of {self.limit}: {self.available} are left"
 
 
 class NoSpace(StorageError):

@@ -23,7 +23,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 from sqlalchemy.exc import DBAPIError
 
-from storage import recovery, rows
+from storage import quota_rows, recovery, rows
 from storage.batch import SmallFiles
 from storage.catalog import Catalog, uploads
 from storage.disk import Disk, drained, translated
@@ -237,6 +237,8 @@ class LocalStore:
             if limit is not None and rows.count_unfinished(connection, request.owner) >= limit:
                 raise TooManyUploads(limit)
             connection.execute(sa.insert(uploads).values(values))
+            if request.size:
+                rows.check_promise(connection, request, request.size)
             return existing
 
         return await self._catalog.write(work)
@@ -389,6 +391,12 @@ class LocalStore:
         finally:
             await asyncio.shield(self._disk.call(os.close, descriptor))  # of a deleted file it frees the blocks
 
+    async def usage(self, subject: str) -> int:
+        return await self._catalog.read(lambda connection: quota_rows.usage(connection, subject))
+
+    async def usage_via(self, link: str) -> int:
+        return await self._catalog.read(lambda connection: quota_rows.usage_via(connection, link))
+
     async def list_files(self, query: FileQuery) -> FilePage:
         return await self._catalog.read(lambda connection: rows.list_files(connection, query))
 
@@ -446,7 +454,7 @@ def _take_lease(
     connection: Connection, upload_id: str, owner: str, request: UploadRequest | None, lease: str | None
 ) -> tuple[int, UploadRequest, StoredFile | None]:
     """Raise the epoch, so that the former holder records nothing any more. Returns it, and what the upload is to
-    become."""
+    become. What was promised to it is not asked again, only what it, or its account, is now in place of that."""
     row = rows.find_upload(connection, upload_id, owner)
     if lease is not None and not secrets.compare_digest(lease.encode(), row.lease.encode()):
         raise Fenced
@@ -454,7 +462,11 @@ def _take_lease(
     existing = _check_name(connection, wanted)
     epoch: int = row.epoch + 1
     taken = {"epoch": epoch, "lease": lease or secrets.token_hex(16)}
-    rows.update_upload(connection, upload_id, row.epoch, taken)
+    reserved = rows.ranges_of(row.durable).total if wanted.size is None else wanted.size
+    counted = rows.account_values(wanted)
+    rows.update_upload(connection, upload_id, row.epoch, taken | counted | {"reserved": reserved})
+    if reserved > row.reserved or any(row._mapping[column] != value for column, value in counted.items()):
+        rows.check_promise(connection, wanted, reserved)
     return epoch, wanted, existing
 
 

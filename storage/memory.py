@@ -6,7 +6,7 @@ synced is gone when its writer leaves. Everything is gone when the process ends.
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -17,6 +17,7 @@ from storage.grants import Grants
 from storage.listing import make_cursor, position_of, read_cursor
 from storage.memory_grants import MemoryGrants
 from storage.naming import Occupant, check_early, settle
+from storage.quota import compare_account, compare_link, outgrows
 from storage.store import (
     Clock,
     FilePage,
@@ -63,6 +64,9 @@ class _Upload:
     leaf_size: int
     created: datetime
     active: datetime
+    counted: UploadRequest
+    """Against whose quotas it counts, with `reserved` bytes."""
+    reserved: int
     received: _Bytes = field(default_factory=_Bytes)
     durable: _Bytes = field(default_factory=_Bytes)
     epoch: int = 0
@@ -153,6 +157,8 @@ class MemoryWriter:
 
     async def sync(self) -> RangeSet:
         self._check_lease()
+        if self.size is None:
+            self._store.reserve(self._upload, self.received.total)
         self._upload.durable = self._upload.received.copy()
         return self.durable
 
@@ -160,6 +166,8 @@ class MemoryWriter:
         self._check_lease()
         for kept in (self._upload.received, self._upload.durable):
             kept.ranges = kept.ranges.remove(*span)
+        if self.size is None:
+            self._store.reserve(self._upload, self.durable.total)
 
     async def finish(self, digest: Digest) -> Published:
         await self.sync()
@@ -231,6 +239,8 @@ class MemoryStore:
         limit = self._max_unfinished_uploads
         if limit is not None and len(await self.unfinished(request.owner)) >= limit:
             raise TooManyUploads(limit)
+        if request.size:
+            self._check_promise(request, request.size)
         now = self.clock()
         upload = _Upload(
             upload_id=secrets.token_hex(16),
@@ -239,6 +249,8 @@ class MemoryStore:
             leaf_size=leaf_size_for(request.size),
             created=now,
             active=now,
+            counted=request,
+            reserved=request.size or 0,
         )
         self._uploads[upload.upload_id] = upload
         async with self._writing(upload, request, existing) as writer:
@@ -253,6 +265,7 @@ class MemoryStore:
             raise Fenced
         wanted = upload.request if request is None else replace(request, owner=owner)
         existing = check_early(wanted, self._look_up)  # before anybody is disturbed
+        self._promise(upload, wanted)
         if lease is None:
             upload.lease = secrets.token_hex(16)
         async with self._writing(upload, wanted, existing) as writer:
@@ -362,17 +375,23 @@ class MemoryStore:
         return self._publish(request, bytes(content), digest)
 
     def publish_upload(self, upload: _Upload, content: bytes, digest: Digest) -> Published:
-        published = self._publish(upload.request, content, digest)
+        published = self._publish(upload.request, content, digest, upload)
         self.drop_upload(upload)
         self._completed[upload.upload_id] = _Completed(
             upload.request.owner, published.file.file_id, published.unchanged, self.clock()
         )
         return published
 
-    def _publish(self, request: UploadRequest, content: bytes, digest: Digest) -> Published:
+    def _publish(
+        self, request: UploadRequest, content: bytes, digest: Digest, upload: _Upload | None = None
+    ) -> Published:
         settled = settle(request, digest, self._look_up)
         if settled.unchanged is not None:
             return Published(settled.unchanged, unchanged=True)
+        # who was to replace a file was promised its bytes too, and it may be gone
+        unpromised = upload is None or request.if_exists == "replace"
+        if unpromised and outgrows(request, len(content), settled.replaced):
+            self._check_quota(request, len(content), settled.replaced, upload)
         if settled.replaced is not None:
             self._remove(settled.replaced)
         file = StoredFile(
@@ -391,6 +410,54 @@ class MemoryStore:
         self._files[file.name.key] = file
         self._contents[file.file_id] = content
         return Published(file)
+
+    # ----------------------------------------------------------------------------------------------------- quotas
+
+    async def usage(self, subject: str) -> int:
+        return sum(size for account, _, size in self._counted() if account == subject)
+
+    async def usage_via(self, link: str) -> int:
+        return sum(size for _, via, size in self._counted() if via == link)
+
+    def _counted(
+        self, besides: _Upload | None = None, replacing: StoredFile | None = None
+    ) -> Iterator[tuple[str, str | None, int]]:
+        """Account, link and bytes of all that counts against quotas, but for these two."""
+        for file in self._files.values():
+            if file is not replacing:
+                yield file.owner, file.via, file.size
+        for upload in self._uploads.values():
+            if upload is not besides:
+                yield upload.counted.account, upload.counted.via, upload.reserved
+
+    def reserve(self, upload: _Upload, reserved: int) -> None:
+        """What is there of a stream. Raises QuotaExceeded."""
+        if reserved > upload.reserved:
+            self._check_promise(upload.counted, reserved, upload)
+        upload.reserved = reserved
+
+    def _promise(self, upload: _Upload, request: UploadRequest) -> None:
+        """Raises QuotaExceeded. What was promised is not asked again, only what the upload, or its account, is now in
+        place of that."""
+        reserved = upload.durable.ranges.total if request.size is None else request.size
+        if reserved > upload.reserved or _account(request) != _account(upload.counted):
+            self._check_promise(request, reserved, upload)
+        upload.counted, upload.reserved = request, reserved
+
+    def _check_promise(self, request: UploadRequest, reserved: int, upload: _Upload | None = None) -> None:
+        """Whether the upload may have that many bytes, less the file that it is to replace."""
+        there = self._look_up(request.name) if request.if_exists == "replace" else None
+        self._check_quota(request, reserved, None if there is None else there.file, upload)
+
+    def _check_quota(
+        self, request: UploadRequest, taken: int, replacing: StoredFile | None, upload: _Upload | None
+    ) -> None:
+        others = list(self._counted(upload, replacing))
+        stored = sum(size for account, _, size in others if account == request.account)
+        compare_account(request, stored + taken, taken)
+        if request.via is not None:
+            came = sum(size for _, via, size in others if via == request.via)
+            compare_link(request, came + taken, taken)
 
     def _remove(self, file: StoredFile) -> None:
         del self._files[file.name.key], self._contents[file.file_id]
@@ -456,3 +523,8 @@ class MemoryStore:
 
     async def delete(self, name: Name) -> None:
         self._remove(await self._get(name))
+
+
+def _account(request: UploadRequest) -> tuple[str, str | None, int | None, int | None]:
+    """Against what it counts."""
+    return request.account, request.via, request.quota, request.via_quota

@@ -12,10 +12,12 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 from sqlalchemy.sql.elements import ColumnElement
 
+from storage import quota_rows
 from storage.catalog import completed, deleting, files, leaves, uploads
 from storage.errors import Fenced, NameTaken, NotFound
 from storage.listing import Position, make_cursor, read_cursor
 from storage.naming import Occupant, Settled, settle
+from storage.quota import is_limited, outgrows
 from storage.store import FilePage, FileQuery, IfExists, Published, StoredFile, UnfinishedUpload, UploadRequest
 from transfer.protocol.digest import Digest
 from transfer.protocol.leaves import ABSENT, CHECKSUM_BYTES, Tail
@@ -72,10 +74,18 @@ def occupant(connection: Connection, name: Name, moving: str | None = None) -> O
 
 
 def publish(
-    connection: Connection, request: UploadRequest, digest: Digest, size: int, object_id: str, now: datetime
+    connection: Connection,
+    request: UploadRequest,
+    digest: Digest,
+    size: int,
+    object_id: str,
+    now: datetime,
+    *,
+    promised: bool = False,
 ) -> Published:
     """Make the object a file, or find that it is there already. What is not needed any more goes to `deleting`.
-    Raises NameTaken, NotYours."""
+    `promised` bytes were counted as an upload's until now. Raises NameTaken, NotYours, QuotaExceeded; who calls rolls
+    back then."""
     settled: Settled = settle(request, digest, lambda name: occupant(connection, name))
     if settled.unchanged is not None:
         dispose(connection, [object_id])
@@ -97,6 +107,10 @@ def publish(
     )
     texts = {"name": file.name.value, "name_key": file.name.key, "digest": str(digest)}
     connection.execute(sa.insert(files).values(asdict(file) | texts))
+    # who was to replace a file was promised its bytes too, and it may be gone
+    unpromised = not promised or request.if_exists == "replace"
+    if unpromised and outgrows(request, size, settled.replaced):
+        quota_rows.check(connection, request, size)
     return Published(file)
 
 
@@ -255,13 +269,28 @@ def request_values(request: UploadRequest) -> dict[str, Any]:
         "content_type": request.content_type,
         "modified": request.modified,
         "metadata": request.metadata,
+        "may_compare": request.may_compare,
+        "may_replace": request.may_replace,
+        **account_values(request),
+    }
+
+
+def account_values(request: UploadRequest) -> dict[str, Any]:
+    """The columns that say against what an upload counts."""
+    return {
         "subject": request.account,
         "via": request.via,
         "quota": request.quota,
         "via_quota": request.via_quota,
-        "may_compare": request.may_compare,
-        "may_replace": request.may_replace,
     }
+
+
+def check_promise(connection: Connection, request: UploadRequest, reserved: int) -> None:
+    """Whether the upload, whose row says that it has `reserved` bytes now, is within its quotas: less the file that it
+    is to replace, or nobody could replace a file of half their quota. Raises QuotaExceeded; roll back then."""
+    if is_limited(request):
+        there = occupant(connection, request.name) if request.if_exists == "replace" else None
+        quota_rows.check(connection, request, reserved, None if there is None else there.file)
 
 
 def durable_values(durable: RangeSet, tail: Tail, size: int | None) -> dict[str, Any]:

@@ -176,7 +176,8 @@ class Writer(Protocol):
 
     async def sync(self) -> RangeSet:
         """A durable point: everything written before the call is synced and recorded; returns `durable`.
-        May run beside `write`. Raises Fenced, NoSpace, WriteFailed."""
+        May run beside `write`. Raises Fenced, NoSpace, WriteFailed; QuotaExceeded for a stream, and then `durable` is
+        what it was."""
         ...
 
     async def forget(self, span: Range) -> None:
@@ -185,7 +186,7 @@ class Writer(Protocol):
 
     async def finish(self, digest: Digest) -> Published:
         """Sync, compare, publish; the size of a stream becomes what was received. The upload is kept on errors.
-        Raises Incomplete, WrongDigest, NameTaken, NotYours, Fenced, NoSpace, WriteFailed."""
+        Raises Incomplete, WrongDigest, NameTaken, NotYours, QuotaExceeded, Fenced, NoSpace, WriteFailed."""
         ...
 
     async def cancel(self) -> None:
@@ -222,7 +223,7 @@ class Store(Protocol):
     def begin(self, request: UploadRequest) -> AbstractAsyncContextManager[Writer]:
         """A new upload. Raises NameTaken where `if_exists` is `error` and it is plain that the content differs (the
         sizes do, or nobody may know) or the name cannot be; NotYours where it is `replace` and that is not allowed;
-        TooManyUploads; NoSpace."""
+        TooManyUploads; QuotaExceeded; NoSpace."""
         ...
 
     def resume(
@@ -232,8 +233,8 @@ class Store(Protocol):
         without a request it stays as it is.
 
         Without `lease` whoever writes to it is fenced and the lease is a new one; with the current `lease` its
-        holder's older writer is. Raises NotFound, NameTaken, NotYours, NoSpace, Fenced (`lease` is not current),
-        StillWriting.
+        holder's older writer is. Raises NotFound, NameTaken, NotYours, QuotaExceeded, NoSpace, Fenced (`lease` is not
+        current), StillWriting.
         """
         ...
 
@@ -247,7 +248,7 @@ class Store(Protocol):
 
     async def put(self, request: UploadRequest, content: Buffer, digest: Digest) -> Published:
         """Publish a small file whole, durable in one batch with others. Raises NameTaken, NotYours, WrongDigest,
-        NoSpace, WriteFailed."""
+        QuotaExceeded, NoSpace, WriteFailed."""
         ...
 
     async def find(self, name: Name) -> StoredFile | None:
@@ -260,6 +261,15 @@ class Store(Protocol):
 
     def open(self, file: StoredFile) -> AbstractAsyncContextManager[Content]:
         """Its content. Raises NotFound when it was deleted meanwhile."""
+        ...
+
+    async def usage(self, subject: str) -> int:
+        """The bytes stored and reserved of a subject: the sizes of their files and of unfinished uploads; of a stream,
+        what is durable of it."""
+        ...
+
+    async def usage_via(self, link: str) -> int:
+        """The same of what came through a request link."""
         ...
 
     async def list_files(self, query: FileQuery) -> FilePage:

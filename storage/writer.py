@@ -185,11 +185,14 @@ class LocalWriter:
 
     async def _record(self, durable: RangeSet, tail: Tail, changed: set[int]) -> None:
         values = rows.durable_values(durable, tail, self.size) | {"active": self._workplace.clock()}
+        grown = self.size is None and durable.total > self._durable.total
         known = {index: self._leaves[index] for index in self._segments_of(changed) if index in self._leaves}
 
         def work(connection: Connection) -> None:
             rows.update_upload(connection, self.upload_id, self._epoch, values)
             rows.save_leaves(connection, self._object_id, known, changed)
+            if grown:
+                rows.check_promise(connection, self._request, durable.total)
 
         await self._workplace.catalog.write(work)
 
@@ -330,7 +333,7 @@ class LocalWriter:
 
         def work(connection: Connection) -> tuple[Published, list[str]]:
             rows.remove_upload(connection, self.upload_id, self._epoch)
-            published = rows.publish(connection, self._request, digest, size, self._object_id, now)
+            published = rows.publish(connection, self._request, digest, size, self._object_id, now, promised=True)
             remembered = {"upload_id": self.upload_id, "owner": self._request.owner, "at": now}
             remembered |= {"file_id": published.file.file_id, "unchanged": published.unchanged}
             connection.execute(insert(completed).values(remembered))

@@ -30,12 +30,25 @@ def refusal(error: storage.StorageError, caller: Principal | None = None) -> err
             return errors.DigestMismatch(str(error), expected=str(error.expected), actual=str(error.actual))
         case storage.TooManyUploads():
             return errors.TooMany(f"{error}: finish or cancel some, or wait until they expire", limit=error.limit)
+        case storage.QuotaExceeded():
+            return _quota_exceeded(error)
         case storage.NoSpace():
             return errors.InsufficientStorage(
                 f"the server's disk has no room: {error}", needed=error.needed, available=error.available
             )
         case _:
             return errors.StorageFailure("the server could not write; what was acknowledged is safe, resume later")
+
+
+def _quota_exceeded(error: storage.QuotaExceeded) -> errors.QuotaExceeded:
+    if not error.disclosed:
+        return errors.QuotaExceeded(f"{error}: ask them for room", needed=error.needed)
+    return errors.QuotaExceeded(
+        f"{error}: delete files, or cancel unfinished uploads",
+        needed=error.needed,
+        available=error.available,
+        limit=error.limit,
+    )
 
 
 def _exists(error: storage.NameTaken, caller: Principal | None) -> errors.Exists:

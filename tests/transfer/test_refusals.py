@@ -2,7 +2,7 @@
 
 import pytest
 
-from storage.errors import NameTaken, NotYours
+from storage.errors import NameTaken, NotYours, QuotaExceeded
 from storage.store import Store, StoredFile
 from tests.storage.conformance.asking import put
 from transfer.protocol import errors
@@ -41,3 +41,18 @@ def test_somebody_elses_file_needs_the_scope_delete() -> None:
     assert isinstance(found, errors.Forbidden)
     assert found.facts == {"scope": "delete"}
     assert str(found) == "the file 'photos/cat.jpg' is somebody else's: replacing it needs the scope delete"
+
+
+def test_a_quota_says_what_is_left_of_it() -> None:
+    found = refusal(QuotaExceeded(needed=7, available=3, limit=10))
+    assert isinstance(found, errors.QuotaExceeded)
+    assert (found.http_status, found.retryable) == (507, False)
+    assert found.facts == {"needed": 7, "available": 3, "limit": 10}
+    assert str(found).startswith("7 bytes do not fit into the quota of 10: 3 are left")
+
+
+def test_the_figures_of_somebody_elses_quota_are_not_told() -> None:
+    found = refusal(QuotaExceeded(needed=7, available=3, limit=10, disclosed=False))
+    assert isinstance(found, errors.QuotaExceeded)
+    assert found.facts == {"needed": 7}
+    assert str(found) == "7 bytes do not fit into the quota of whoever made the link: ask them for room"

@@ -21,8 +21,6 @@ def upgrade() -> None:
     op.add_column("files", sa.Column("uploader", sa.Text(), nullable=False, server_default=""))
     op.add_column("files", sa.Column("via", sa.Text(), nullable=True))
     op.execute("UPDATE files SET uploader = owner")
-    op.create_index("files_by_owner", "files", ["owner", "size"], unique=False)
-    op.create_index("files_by_via", "files", ["via", "size"], unique=False)
     op.add_column("uploads", sa.Column("subject", sa.Text(), nullable=False, server_default=""))
     op.add_column("uploads", sa.Column("via", sa.Text(), nullable=True))
     op.add_column("uploads", sa.Column("quota", sa.BigInteger(), nullable=True))
@@ -32,8 +30,7 @@ def upgrade() -> None:
     op.add_column("uploads", sa.Column("reserved", sa.BigInteger(), nullable=False, server_default="0"))
     op.execute("UPDATE uploads SET subject = owner, reserved = coalesce(size, 0)")
     _reserve_streams()
-    op.create_index("uploads_by_subject", "uploads", ["subject", "reserved"], unique=False)
-    op.create_index("uploads_by_via", "uploads", ["via", "reserved"], unique=False)
+    _make_usage()
 
 
 def _make_grants() -> None:
@@ -58,6 +55,43 @@ def _make_grants() -> None:
         sa.PrimaryKeyConstraint("grant_id"),
     )
     op.create_index("grants_by_kind", "grants", ["kind", "subject", "created"], unique=False)
+
+
+def _make_usage() -> None:
+    """Sums that triggers keep, whoever writes: nothing can be counted twice, or be forgotten."""
+    op.create_table(
+        "usage",
+        sa.Column("kind", sa.Text(), nullable=False, comment="subject or via"),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("bytes", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("kind", "name"),
+        comment="sums over files and uploads, which triggers on them keep",
+    )
+    counted = "SELECT owner AS name, size AS bytes FROM files UNION ALL SELECT subject, reserved FROM uploads"
+    op.execute(f"INSERT INTO usage SELECT 'subject', name, sum(bytes) FROM ({counted}) GROUP BY name")
+    for table, subject, size in (("files", "owner", "size"), ("uploads", "subject", "reserved")):
+        columns = {"subject": subject, "via": "via"}
+        plus = " ".join(_plus(kind, f"NEW.{name}", f"NEW.{size}") for kind, name in columns.items())
+        minus = " ".join(_minus(kind, f"OLD.{name}", f"OLD.{size}") for kind, name in columns.items())
+        op.execute(f"CREATE TRIGGER {table}_come AFTER INSERT ON {table} BEGIN {plus} END")
+        op.execute(f"CREATE TRIGGER {table}_go AFTER DELETE ON {table} BEGIN {minus} END")
+        changed = " OR ".join(f"OLD.{name} IS NOT NEW.{name}" for name in (subject, "via", size))
+        op.execute(
+            f"CREATE TRIGGER {table}_change AFTER UPDATE OF {subject}, via, {size} ON {table} WHEN {changed}"
+            f" BEGIN {minus} {plus} END"
+        )
+
+
+def _plus(kind: str, name: str, size: str) -> str:
+    """The WHERE also keeps SQLite from reading ON as the start of a join (lang_upsert.html, "Parsing Ambiguity")."""
+    return (
+        f"INSERT INTO usage SELECT '{kind}', {name}, {size} WHERE {name} IS NOT NULL"
+        " ON CONFLICT (kind, name) DO UPDATE SET bytes = bytes + excluded.bytes;"
+    )
+
+
+def _minus(kind: str, name: str, size: str) -> str:
+    return f"UPDATE usage SET bytes = bytes - {size} WHERE kind = '{kind}' AND name = {name};"
 
 
 def _reserve_streams() -> None:

@@ -1,0 +1,124 @@
+"""What a quota costs who has many files: to read what is used, small files in batches, durable points of a stream.
+
+    ./run bench quota [--files 100000]
+
+All files are one subject's, as rows without contents. The same is done without a quota and with one that is far away.
+"""
+
+import argparse
+import asyncio
+import json
+import secrets
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from statistics import median
+from typing import Final
+
+import sqlalchemy as sa
+
+from storage.catalog import files, open_writing
+from storage.local import LocalStore
+from storage.objects import new_object_id
+from storage.store import UploadRequest, utc_now
+from transfer.protocol.digest import digest_bytes
+from transfer.protocol.names import Name
+
+SUBJECT: Final = "ann"
+FAR: Final = 1 << 50
+SMALL: Final = 4096
+SMALL_FILES: Final = 1_024
+ROUNDS: Final = 50
+ROWS_AT_ONCE: Final = 5_000
+
+
+def add_rows(catalog: Path, count: int) -> None:
+    """Files that the catalog lists and no disk has."""
+    engine = open_writing(catalog)
+    with engine.begin() as connection:
+        for start in range(0, count, ROWS_AT_ONCE):
+            numbers = range(start, min(count, start + ROWS_AT_ONCE))
+            connection.execute(sa.insert(files), [_row(f"many/{number:07}.bin") for number in numbers])
+    engine.dispose()
+
+
+def _row(name: str) -> dict[str, object]:
+    return {
+        "file_id": new_object_id(),
+        "name": name,
+        "name_key": name,
+        "size": 1_000_000,
+        "digest": f"sha256:{secrets.token_hex(32)}",
+        "content_type": "application/octet-stream",
+        "created": utc_now(),
+        "owner": SUBJECT,
+        "uploader": SUBJECT,
+        "metadata": {},
+    }
+
+
+def asked(size: int | None, quota: int | None) -> UploadRequest:
+    return UploadRequest(name=Name(f"new/{secrets.token_hex(8)}"), size=size, owner=SUBJECT, quota=quota)
+
+
+async def usage_milliseconds(store: LocalStore) -> float:
+    return await _median_ms(lambda: store.usage(SUBJECT))
+
+
+async def small_files_a_second(store: LocalStore, quota: int | None) -> float:
+    content = bytes(SMALL)
+    digest = digest_bytes(content)
+    began = time.monotonic()
+    await asyncio.gather(*(store.put(asked(SMALL, quota), content, digest) for _ in range(SMALL_FILES)))
+    return SMALL_FILES / (time.monotonic() - began)
+
+
+async def durable_point_milliseconds(store: LocalStore, quota: int | None) -> float:
+    async with store.begin(asked(None, quota)) as writer:
+
+        async def point() -> None:
+            await writer.write(writer.received.furthest, [bytes(SMALL)])
+            await writer.sync()
+
+        found = await _median_ms(point)
+        await writer.cancel()
+        return found
+
+
+async def _median_ms(work: Callable[[], Awaitable[object]]) -> float:
+    times = []
+    for _ in range(ROUNDS):
+        began = time.monotonic()
+        await work()
+        times.append(time.monotonic() - began)
+    return median(times) * 1_000
+
+
+async def measure(folder: Path, count: int) -> None:
+    async with LocalStore(folder, min_free_bytes=0) as store:
+        add_rows(folder / "catalog.db", count)
+        await small_files_a_second(store, None)  # what is done for the first time is nobody's
+        facts = {
+            "files": count,
+            "usage_ms": round(await usage_milliseconds(store), 2),
+            "small_files_a_second": round(await small_files_a_second(store, None)),
+            "small_files_a_second_with_quota": round(await small_files_a_second(store, FAR)),
+            "durable_point_ms": round(await durable_point_milliseconds(store, None), 2),
+            "durable_point_ms_with_quota": round(await durable_point_milliseconds(store, FAR), 2),
+        }
+    for name, value in facts.items():
+        print(f"{name:34} {value:>10}")
+    print(json.dumps(facts))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="./run bench quota", description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--files", type=int, default=100_000)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="towline-bench-") as folder:
+        asyncio.run(measure(Path(folder), arguments.files))
+
+
+if __name__ == "__main__":
+    main()
