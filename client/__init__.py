@@ -3,21 +3,25 @@
     async with client.connect("http://127.0.0.1:8000") as connection:
         file = await connection.upload("photos/cat.jpg")
 
-`upload`, `download`, `list_files` and `echo` are the same in one call, each with a connection of its own.
+`upload`, `download`, `list_files` and `echo` are the same in one call, each with a connection of its own. `token=`,
+TOWLINE_TOKEN or what `towline login` kept says who calls; see `connect`.
 """
 
 from pathlib import Path
 
 from client.connection import Connection, Item, connect
+from client.credentials import TokenInTheClear, TokenRefused
 from client.errors import CannotConnect, ClientError, GaveUp, SourceChanged, TunnelClosed
-from client.http import UnfinishedUpload
+from client.http import UnfinishedUpload, WhoAmI
 from client.progress import Complete, Event, Failed, Listener, ignore
 from client.source import UploadSource
+from client.token_sources import BadToken, TokenGiven
 from client.tunnel import Tunnel
 from transfer.protocol.errors import TransferError
 from transfer.protocol.messages import FileEntry, IfExists
 
 __all__ = [
+    "BadToken",
     "CannotConnect",
     "ClientError",
     "Complete",
@@ -29,10 +33,14 @@ __all__ = [
     "Item",
     "Listener",
     "SourceChanged",
+    "TokenGiven",
+    "TokenInTheClear",
+    "TokenRefused",
     "TransferError",
     "Tunnel",
     "TunnelClosed",
     "UnfinishedUpload",
+    "WhoAmI",
     "connect",
     "download",
     "echo",
@@ -48,10 +56,11 @@ async def upload(
     name: str | None = None,
     if_exists: IfExists = "error",
     ca_file: Path | str | None = None,
+    token: TokenGiven | None = None,
     on_event: Listener = ignore,
 ) -> FileEntry:
     """Upload one source to `server`; see `Connection.upload`."""
-    async with connect(server, ca_file=ca_file) as connection:
+    async with connect(server, ca_file=ca_file, token=token) as connection:
         return await connection.upload(source, name=name, if_exists=if_exists, on_event=on_event)
 
 
@@ -61,20 +70,23 @@ async def download(
     to: Path | str | None = None,
     *,
     ca_file: Path | str | None = None,
+    token: TokenGiven | None = None,
     on_event: Listener = ignore,
 ) -> Path:
     """Download one file from `server`; see `Connection.download`."""
-    async with connect(server, ca_file=ca_file) as connection:
+    async with connect(server, ca_file=ca_file, token=token) as connection:
         return await connection.download(name, to, on_event=on_event)
 
 
-async def list_files(server: str, prefix: str = "", *, ca_file: Path | str | None = None) -> list[FileEntry]:
+async def list_files(
+    server: str, prefix: str = "", *, ca_file: Path | str | None = None, token: TokenGiven | None = None
+) -> list[FileEntry]:
     """The files on `server` whose names begin with `prefix`."""
-    async with connect(server, ca_file=ca_file) as connection:
+    async with connect(server, ca_file=ca_file, token=token) as connection:
         return [file async for file in connection.list_files(prefix)]
 
 
-async def echo(server: str, text: str, *, ca_file: Path | str | None = None) -> str:
+async def echo(server: str, text: str, *, ca_file: Path | str | None = None, token: TokenGiven | None = None) -> str:
     """Send a text to `server` and back."""
-    async with connect(server, ca_file=ca_file) as connection:
+    async with connect(server, ca_file=ca_file, token=token) as connection:
         return await connection.echo(text)

@@ -9,20 +9,22 @@ from datetime import datetime
 from pathlib import Path
 from typing import Self
 
+from client.credentials import Credentials
 from client.downloader import Downloader
 from client.errors import CannotConnect, ClientError, ConnectionBroken, GaveUp
-from client.http import HttpApi, UnfinishedUpload
+from client.http import HttpApi, UnfinishedUpload, WhoAmI
 from client.pipeline import Pipeline, SmallFile, read_small
 from client.progress import Complete, Failed, Listener, ignore
 from client.retry import GIVE_UP_AFTER, Patience
 from client.source import Source, UploadSource, open_source
 from client.tls import tls_context
+from client.token_sources import TokenGiven, token_source
 from client.tunnel import Tunnel, open_tunnel
 from client.uploader import Uploader
 from client.wire import Wire, open_wire
 from transfer.protocol import limits
 from transfer.protocol.digest import DEFAULT_ALGORITHM, UnsupportedAlgorithm, check_algorithm
-from transfer.protocol.errors import BadMessage, Superseded, TransferError, UnsupportedDigest
+from transfer.protocol.errors import BadMessage, Superseded, TransferError, Unauthorized, UnsupportedDigest
 from transfer.protocol.errors import InvalidName as InvalidNameError
 from transfer.protocol.messages import EchoMessage, ErrorMessage, FileEntry, IfExists, TextHeader, UploadHeader
 from transfer.protocol.names import InvalidName, Name
@@ -51,15 +53,23 @@ class Connection:
     connection take turns; cancelling one leaves an upload resumable.
     """
 
-    def __init__(self, server: str, *, ca_file: Path | str | None = None, give_up_after: float = GIVE_UP_AFTER) -> None:
+    def __init__(
+        self,
+        server: str,
+        *,
+        credentials: Credentials | None = None,
+        ca_file: Path | str | None = None,
+        give_up_after: float = GIVE_UP_AFTER,
+    ) -> None:
         self.server = server
         """Its URL, as it was given."""
+        self._credentials = credentials or Credentials(server, token_source(server))
         self._tls = tls_context(server, ca_file)
         self._give_up_after = give_up_after
         self._turn = asyncio.Lock()
         self._wire: Wire | None = None
         self._wire_stack = AsyncExitStack()
-        self._http = HttpApi(server, tls=self._tls)
+        self._http = HttpApi(server, self._credentials, tls=self._tls)
 
     async def __aenter__(self) -> Self:
         await self._http.__aenter__()
@@ -74,7 +84,8 @@ class Connection:
         """The WebSocket, for one operation; after an error it is not used again."""
         async with self._turn:
             if self._wire is None:
-                self._wire = await self._wire_stack.enter_async_context(open_wire(self.server, tls=self._tls))
+                opening = open_wire(self.server, self._credentials, tls=self._tls)
+                self._wire = await self._wire_stack.enter_async_context(opening)
             try:
                 yield self._wire
             except BaseException:
@@ -135,7 +146,7 @@ class Connection:
     ) -> AsyncIterator[Complete | Failed]:
         """Upload files: first the small ones, one after another without waiting for answers, then the others. One
         that is refused or cannot be read gives `Failed`, and the rest goes on. Raises GaveUp, CannotConnect,
-        Superseded."""
+        Superseded, Unauthorized."""
         large: list[tuple[Item, UploadHeader]] = []
         failed: list[Failed] = []
 
@@ -184,6 +195,7 @@ class Connection:
         """As `echo`, and say how long it took; connecting does not count."""
         header = text_header(text)
         async with self._exclusive_wire() as wire:
+            await wire.keep_authorized()
             began = time.perf_counter()
             await wire.send(header)
             answer = await wire.receive()
@@ -205,7 +217,7 @@ class Connection:
 
         It has a WebSocket of its own, and does not go on after a break. Raises ProxyDenied, ProxyFailed, TooMany.
         """
-        return open_tunnel(self.server, target, subprotocols, tls=self._tls)
+        return open_tunnel(self.server, target, subprotocols, self._credentials, tls=self._tls)
 
     # ------------------------------------------------------------------------------------------------------ HTTP
 
@@ -236,20 +248,35 @@ class Connection:
         """Drop an unfinished upload and its bytes."""
         await self._http.cancel(upload_id)
 
+    async def whoami(self) -> WhoAmI:
+        """Who the server takes the caller for, and what they may do."""
+        return await self._http.whoami()
 
-def connect(server: str, *, ca_file: Path | str | None = None, give_up_after: float = GIVE_UP_AFTER) -> Connection:
+
+def connect(
+    server: str,
+    *,
+    token: TokenGiven | None = None,
+    ca_file: Path | str | None = None,
+    give_up_after: float = GIVE_UP_AFTER,
+) -> Connection:
     """A connection to `server`, written like `https://files.example.org`; for `async with`.
+
+    `token` says who one is: a text, or a function that gives the newest one, so that a long transfer outlives the
+    token with which it began. It is called in a thread, and gives None to be nobody. Without `token` it is that of
+    TOWLINE_TOKEN, else the one that `towline login` kept for this server, if any.
 
     Nothing is sent before the first operation, so a server that is away for a moment is no error. Uploads give up
     after `give_up_after` seconds without progress. Certificates of `https` servers are verified: with the authorities
     in the PEM file `ca_file`, or with those that the system trusts. Raises CannotConnect for a file that has none.
     """
-    return Connection(server, ca_file=ca_file, give_up_after=give_up_after)
+    credentials = Credentials(server, token_source(server, given=token))
+    return Connection(server, credentials=credentials, ca_file=ca_file, give_up_after=give_up_after)
 
 
 def stops_everything(error: Exception) -> bool:
     """Whether further uploads of the same run are in vain too."""
-    return isinstance(error, CannotConnect | GaveUp | Superseded | ConnectionBroken)
+    return isinstance(error, CannotConnect | GaveUp | Superseded | ConnectionBroken | Unauthorized)
 
 
 def upload_header(name: str, *, digest_algorithm: str, **fields: object) -> UploadHeader:

@@ -19,7 +19,7 @@ from client.errors import ClientError, ConnectionBroken
 from client.http import Content, ContentInfo, HttpApi, parse_name
 from client.partial import TAG_CHARACTERS, HashedFile, PartialFile, TargetTaken, size_of_regular, target_of
 from client.progress import Comparing, Downloaded, Listener, Received, Receiving, Waiting
-from client.retry import Patience
+from client.retry import Patience, asked_delay
 from transfer.protocol.digest import Digest
 from transfer.protocol.errors import TransferError
 from transfer.protocol.limits import MIB
@@ -99,14 +99,15 @@ class Downloader:
                 if await self._attempt(name, target, force=force):
                     return target
             except ConnectionBroken as broken:
-                await self._pause(name, str(broken))
+                await self._pause(name, broken)
             except TransferError as error:
                 if not error.retryable:
                     raise
-                await self._pause(name, str(error))
+                await self._pause(name, error)
 
-    async def _pause(self, name: Name, reason: str) -> None:
-        seconds = self._patience.next_delay(reason)
+    async def _pause(self, name: Name, error: ConnectionBroken | TransferError) -> None:
+        reason = str(error)
+        seconds = self._patience.next_delay(reason, at_least=asked_delay(error))
         self._listener(Waiting(name=str(name), seconds=seconds, reason=reason))
         await asyncio.sleep(seconds)
 

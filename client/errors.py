@@ -41,7 +41,12 @@ class CannotConnect(ClientError):
 
 
 class ConnectionBroken(ClientError):
-    """The connection is gone; a new one may work. Transfers handle it themselves."""
+    """The connection is gone; a new one may work, after `retry_after` seconds where the server said so. Transfers
+    handle it themselves."""
+
+    def __init__(self, reason: str, *, retry_after: float = 0.0) -> None:
+        super().__init__(reason)
+        self.retry_after = retry_after
 
 
 class TunnelClosed(ClientError):
@@ -54,3 +59,14 @@ class TunnelClosed(ClientError):
 
     def __str__(self) -> str:
         return f"the tunnel was closed with {self.code}" + (f": {self.reason}" if self.reason else "")
+
+
+class KeyringFailed(ClientError):
+    """The keyring does not open, or did not do what it was asked."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"the keyring cannot be used ({self.reason}): unlock it, or `towline login --store file`"

@@ -11,22 +11,24 @@ import os
 import socket
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
-from contextlib import aclosing, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
-from typing import Final, Self, TypeVar
+from typing import Annotated, Final, Self, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
 import httpx2
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, Field
 
+from client.credentials import Credentials, TokenRefused, authorization, without_token
 from client.errors import CannotConnect, ConnectionBroken
+from client.problem import MAX_PROBLEM_BYTES, PROBLEM, media_type, read_problem, seconds_of
 from client.tls import causes, tls_refusal
 from transfer.protocol import errors
 from transfer.protocol.digest import Digest
-from transfer.protocol.errors import TransferError
-from transfer.protocol.limits import KIB, MIB
+from transfer.protocol.errors import Unauthorized
+from transfer.protocol.limits import MIB
 from transfer.protocol.messages import FileEntry, Message, NameField, Size, TimeField, read_object
 from transfer.protocol.names import InvalidName, Name
 
@@ -35,12 +37,10 @@ SILENCE_SECONDS: Final = 30.0
 """A connection on which nothing moves for so long is taken for broken."""
 MAX_LINE_BYTES: Final = MIB
 MAX_BODY_BYTES: Final = 64 * MIB
-MAX_PROBLEM_BYTES: Final = 64 * KIB
 
 Read = TypeVar("Read", bound=BaseModel)
 
 _NDJSON: Final = "application/x-ndjson"
-_PROBLEM: Final = "application/problem+json"
 
 
 class UnfinishedUpload(Message):
@@ -64,21 +64,16 @@ class _Uploads(Message):
     uploads: list[UnfinishedUpload]
 
 
-class _Problem(BaseModel):
-    """RFC 9457 with this protocol's code; what else is in it are the facts."""
+class WhoAmI(Message):
+    """Who the server takes the caller for, and what they may do. Sizes are bytes; `quota` is None where nothing is
+    counted."""
 
-    model_config = ConfigDict(extra="allow")
-
-    code: str
-    detail: str = ""
-    title: str = ""
-    retryable: bool = False
-
-    @property
-    def error(self) -> TransferError:
-        usual = {"type", "status", "instance", "message", "self"}
-        facts = {key: value for key, value in (self.model_extra or {}).items() if key not in usual}
-        return errors.error_of(self.code, self.detail or self.title, retryable=self.retryable, facts=facts)
+    subject: str
+    scopes: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    prefix: str = ""
+    quota: Size | None = None
+    used: Size | None = None
+    expires: TimeField | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +100,11 @@ class HttpApi:
     """Requests to one server, within `async with`. Redirects are not followed, the environment is not read. Without
     `tls`, a server with TLS has to be one that the system trusts."""
 
-    def __init__(self, server: str, *, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, server: str, credentials: Credentials | None = None, *, tls: ssl.SSLContext | None = None
+    ) -> None:
         self._server = server
+        self._credentials = credentials or Credentials(server, without_token(server))
         self._base = base_url(server)
         self._client = httpx2.AsyncClient(
             verify=tls or self._base.startswith("https:"),  # reading the system's certificates takes its time
@@ -128,8 +126,8 @@ class HttpApi:
         """All files whose name begins with `prefix` and has `q` in it. A listing that breaks off raises."""
         query = {"prefix": prefix, "q": q, "sort": sort}
         async with self._answer("GET", self._files_url(**query), {"Accept": _NDJSON}) as response:
-            if _media_type(response) != _NDJSON:
-                raise self._no_towline(f"it answered with {_media_type(response) or 'something'} instead of a listing")
+            if (found := media_type(response.headers.get("Content-Type"))) != _NDJSON:
+                raise self._no_towline(f"it answered with {found or 'something'} instead of a listing")
             async with aclosing(response.aiter_bytes()) as pieces:
                 async for line in _lines(pieces):
                     yield self._read(FileEntry, line)
@@ -168,13 +166,20 @@ class HttpApi:
         async with self._answer("DELETE", f"{self._base}/uploads/{_quoted(upload_id, safe='')}"):
             pass
 
+    # -------------------------------------------------------------------------------------------------- caller
+
+    async def whoami(self) -> WhoAmI:
+        """Who the server takes the caller for. Raises Unauthorized."""
+        async with self._answer("GET", f"{self._base}/whoami") as response:
+            return self._read(WhoAmI, await self._body(response))
+
     # ------------------------------------------------------------------------------------------------- content
 
     async def content_info(self, name: str) -> ContentInfo:
         """What there is to download. Raises NotFound."""
         url = self._file_url(name)
         with self._translated():
-            response = await self._client.head(url)
+            response = await self._client.head(url, headers=authorization(await self._credentials.current()))
         if response.is_success:
             return self._info(response, size=_number(response.headers.get("Content-Length")))
         async with self._answer("GET", url, {"Range": "bytes=0-0"}):  # a HEAD has no body to say why
@@ -232,21 +237,38 @@ class HttpApi:
     async def _answer(
         self, method: str, url: str, headers: Mapping[str, str] | None = None, body: bytes | None = None
     ) -> AsyncIterator[httpx2.Response]:
-        """A successful answer whose body has not been read; everything else is raised."""
-        with self._translated():
-            async with self._client.stream(method, url, headers=dict(headers or {}), content=body) as response:
-                if not response.is_success:
-                    raise await self._refusal(response)
-                yield response
+        """A successful answer whose body has not been read; everything else is raised. A token that the server does
+        not take any more is looked for once again."""
+        async with AsyncExitStack() as stack:
+            stack.enter_context(self._translated())
+            try:
+                response = await self._asked(stack, method, url, headers, body)
+            except TokenRefused as refused:
+                if not await refused.renewed():
+                    raise
+                response = await self._asked(stack, method, url, headers, body)
+            yield response
+
+    async def _asked(
+        self, stack: AsyncExitStack, method: str, url: str, headers: Mapping[str, str] | None, body: bytes | None
+    ) -> httpx2.Response:
+        token = await self._credentials.current()
+        given = dict(headers or {}) | authorization(token)
+        response = await stack.enter_async_context(self._client.stream(method, url, headers=given, content=body))
+        if not response.is_success:
+            error = await self._refusal(response)
+            raise self._credentials.refused(error, token) if isinstance(error, Unauthorized) else error
+        return response
 
     async def _refusal(self, response: httpx2.Response) -> Exception:
-        status = response.status_code
-        if _media_type(response) == _PROBLEM:
-            return self._read(_Problem, await self._body(response, MAX_PROBLEM_BYTES)).error
+        status, retry_after = response.status_code, response.headers.get("Retry-After")
+        if media_type(response.headers.get("Content-Type")) == PROBLEM:
+            error = read_problem(await self._body(response, MAX_PROBLEM_BYTES), retry_after=retry_after)
+            return error or self._no_towline("it answered with something that was not expected")
         if response.is_redirect:
             return CannotConnect(self._server, f"it redirects to {response.headers.get('Location')}: give that instead")
         if status >= 500 or status in (408, 425, 429):  # a proxy that has lost its server for a while
-            return ConnectionBroken(f"it answered HTTP {status}")
+            return ConnectionBroken(f"it answered HTTP {status}", retry_after=seconds_of(retry_after) or 0.0)
         return self._no_towline(f"it answered HTTP {status}")
 
     async def _body(self, response: httpx2.Response, limit: int = MAX_BODY_BYTES) -> bytes:
@@ -303,11 +325,6 @@ def parse_name(text: str) -> Name:
 
 def _quoted(text: str, *, safe: str) -> str:
     return quote(text, safe=safe, errors="surrogateescape")
-
-
-def _media_type(response: httpx2.Response) -> str:
-    content_type: str = response.headers.get("Content-Type", "")
-    return content_type.partition(";")[0].strip().lower()
 
 
 async def _lines(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -5,8 +5,11 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from client.downloader import DamagedContent
-from client.errors import CannotConnect, ConnectionBroken, GaveUp, SourceChanged, TunnelClosed
+from client.errors import CannotConnect, ConnectionBroken, GaveUp, KeyringFailed, SourceChanged, TunnelClosed
+from client.kept_tokens import UnreadableCredentials
 from client.partial import TargetBusy, TargetTaken
+from client.private_file import NotPrivate
+from client.token_sources import BadToken
 from transfer.protocol.errors import Exists, Superseded, TransferError
 
 
@@ -37,6 +40,10 @@ _CODES: dict[type[Exception], str] = {
     TargetBusy: "target_busy",
     DamagedContent: "damaged_content",
     TunnelClosed: "tunnel_closed",
+    BadToken: "bad_token",
+    NotPrivate: "not_private",
+    KeyringFailed: "keyring_failed",
+    UnreadableCredentials: "unreadable_credentials",
 }
 
 

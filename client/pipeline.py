@@ -10,9 +10,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
+from client.credentials import TokenRefused
 from client.errors import ConnectionBroken, SourceChanged
 from client.progress import Complete, Failed, Listener, Waiting
-from client.retry import Patience
+from client.retry import Patience, asked_delay
 from client.source import Source
 from client.uploader import Opener
 from client.wire import Wire
@@ -64,7 +65,8 @@ class Pipeline:
         self._results: asyncio.Queue[Complete | Failed | None] = asyncio.Queue()
 
     async def results(self) -> AsyncIterator[Complete | Failed]:
-        """Raises GaveUp, CannotConnect, SourceChanged, OSError. Cancelling loses nothing that was answered."""
+        """Raises GaveUp, CannotConnect, SourceChanged, OSError, and what refuses all of them: Unauthorized. Cancelling
+        loses nothing that was answered."""
         running = asyncio.create_task(self._run())
         running.add_done_callback(lambda _: self._results.put_nowait(None))
         try:
@@ -82,10 +84,19 @@ class Pipeline:
                 async with self._open_wire() as wire:
                     await self._converse(wire)
             except ConnectionBroken as broken:
-                await self._pause(str(broken))
+                await self._pause(broken)
+            except TokenRefused as refused:
+                if not await refused.renewed():
+                    raise
+                await asyncio.sleep(self._patience.next_delay(refused.message))
+            except TransferError as error:
+                if not error.retryable:
+                    raise
+                await self._pause(error)
 
-    async def _pause(self, reason: str) -> None:
-        seconds = self._patience.next_delay(reason)
+    async def _pause(self, error: ConnectionBroken | TransferError) -> None:
+        reason = str(error)
+        seconds = self._patience.next_delay(reason, at_least=asked_delay(error))
         first = next(iter(self._unanswered.values()), None)
         name = str(first.header.name) if first is not None else ""
         self._listener(Waiting(name=name, seconds=seconds, reason=reason))
@@ -101,6 +112,9 @@ class Pipeline:
                 await self._send(wire, *following)
             while self._unanswered:
                 await self._wait()
+        except ConnectionBroken as broken:
+            await asyncio.wait([reader])  # to what the server said before it closed
+            raise self._failure or broken from None
         finally:
             reader.cancel()
             await asyncio.wait([reader])
@@ -119,6 +133,7 @@ class Pipeline:
         return self._next_ref, file
 
     async def _send(self, wire: Wire, ref: int, file: SmallFile) -> None:
+        await wire.keep_authorized()
         await wire.send(file.header.model_copy(update={"ref": ref}))
         if file.content:
             await wire.send_frame(file.content)

@@ -5,8 +5,9 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from client.errors import GaveUp
+from client.errors import ConnectionBroken, GaveUp
 from client.wire import delays
+from transfer.protocol.errors import TransferError
 
 GIVE_UP_AFTER: Final = 600.0
 JITTER: Final = 0.25
@@ -25,10 +26,18 @@ class Patience:
         self._last = self._clock()
         self._delays = delays()
 
-    def next_delay(self, reason: str = "the server cannot be reached") -> float:
-        """Seconds until the next attempt. Raises GaveUp."""
+    def next_delay(self, reason: str = "the server cannot be reached", *, at_least: float = 0.0) -> float:
+        """Seconds until the next attempt; `at_least` is what the server asked for. Raises GaveUp."""
         left = self._last + self._give_up_after - self._clock()
         if left <= 0:
             raise GaveUp(self._give_up_after, reason)
         delay = next(self._delays) * random.uniform(1 - JITTER, 1 + JITTER)
-        return min(delay, left)
+        return min(max(delay, at_least), left)
+
+
+def asked_delay(error: ConnectionBroken | TransferError) -> float:
+    """Seconds that the server wants one to wait, by its Retry-After; 0 where it said nothing."""
+    if isinstance(error, ConnectionBroken):
+        return error.retry_after
+    seconds = error.facts.get("retry_after")
+    return float(seconds) if isinstance(seconds, int | float) and not isinstance(seconds, bool) else 0.0

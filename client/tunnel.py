@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from ssl import SSLContext
 from typing import Final
 
+from client.credentials import Credentials
 from client.errors import TunnelClosed
 from client.wire import Wire, open_wire
 from transfer.protocol import limits
@@ -48,13 +49,18 @@ class Tunnel:
 
 @asynccontextmanager
 async def open_tunnel(
-    server: str, target: str, subprotocols: Sequence[str], *, tls: SSLContext | None = None
+    server: str,
+    target: str,
+    subprotocols: Sequence[str],
+    credentials: Credentials | None = None,
+    *,
+    tls: SSLContext | None = None,
 ) -> AsyncIterator[Tunnel]:
-    """A tunnel to `target`: a name, or a URL. Raises ProxyDenied, ProxyFailed, TooMany, BadMessage; ConnectionBroken
-    and CannotConnect where the server itself is away."""
+    """A tunnel to `target`: a name, or a URL. Raises ProxyDenied, ProxyFailed, TooMany, BadMessage, Unauthorized;
+    ConnectionBroken and CannotConnect where the server itself is away."""
     fields = {"type": "proxy", "url" if "://" in target else "upstream": target, "subprotocols": list(subprotocols)}
     header = parse_client_message(json.dumps(fields))
-    async with open_wire(server, tls=tls, max_size=limits.MAX_ECHO_BYTES) as wire:
+    async with open_wire(server, credentials, tls=tls, max_size=limits.MAX_ECHO_BYTES) as wire:
         await wire.send(header)
         answer = await wire.receive_proxy_answer()
         if isinstance(answer, ErrorMessage):

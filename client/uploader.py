@@ -9,9 +9,10 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, suppress
 from typing import Final
 
+from client.credentials import TokenRefused
 from client.errors import ClientError, ConnectionBroken
 from client.progress import Ack, Comparing, Complete, Listener, Ready, Resending, Verifying, Waiting
-from client.retry import Patience
+from client.retry import Patience, asked_delay
 from client.source import Fingerprint, Source
 from client.wire import Wire
 from transfer.protocol.errors import DigestMismatch, Exists, TransferError
@@ -53,23 +54,30 @@ class Uploader:
         self._sent_bytes = self._resumed_at = self._furthest = 0
 
     async def run(self) -> Complete:
-        """Raises TransferError, SourceChanged, GaveUp, CannotConnect, OSError. Cancelling leaves it resumable."""
+        """Raises TransferError, SourceChanged, GaveUp, CannotConnect, OSError. Cancelling leaves it resumable. A token
+        that expires on the way is no end where there is another one by then."""
         try:
             while True:
                 try:
                     async with self._open_wire() as wire:
                         return await self._converse(wire)
                 except ConnectionBroken as broken:
-                    await self._pause(str(broken))
+                    await self._pause(broken)
+                except TokenRefused as refused:
+                    refused.resumable = self._sender.ready is not None
+                    if not await refused.renewed():
+                        raise
+                    await asyncio.sleep(self._patience.next_delay(refused.message))
                 except TransferError as error:
                     if not error.retryable:
                         raise
-                    await self._pause(str(error))
+                    await self._pause(error)
         finally:
             await self._stop_hashing()
 
-    async def _pause(self, reason: str) -> None:
-        seconds = self._patience.next_delay(reason)
+    async def _pause(self, error: ConnectionBroken | TransferError) -> None:
+        reason = str(error)
+        seconds = self._patience.next_delay(reason, at_least=asked_delay(error))
         self._listener(Waiting(name=self._name, seconds=seconds, reason=reason))
         await asyncio.sleep(seconds)
 
@@ -81,9 +89,12 @@ class Uploader:
         self._sender.connected()
         reading, driving = asyncio.create_task(self._read(wire)), asyncio.create_task(self._drive(wire))
         try:
-            done, _ = await asyncio.wait([reading, driving], return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
+            await asyncio.wait([reading, driving], return_when=asyncio.FIRST_COMPLETED)
+            if driving.done() and isinstance(driving.exception(), ConnectionBroken):
+                await asyncio.wait([reading])  # to what the server said before it closed
+            for task in (reading, driving):
+                if task.done():
+                    task.result()
         finally:
             for task in (reading, driving):
                 task.cancel()
@@ -139,6 +150,7 @@ class Uploader:
     async def _step(self, wire: Wire) -> None:
         if self._failure is not None:
             raise self._failure
+        await wire.keep_authorized()
         if await self._answered_by_comparing():
             return
         self._furthest = max(self._furthest, self._sender.position)

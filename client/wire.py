@@ -6,8 +6,10 @@ import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from ssl import SSLContext
+from typing import Final, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
+from pydantic import SecretStr
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.client import backoff as _backoff
 from websockets.client import process_exception
@@ -15,11 +17,16 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 from websockets.frames import CloseCode
 from websockets.typing import Subprotocol
 
+from client.credentials import Credentials, authorization, without_token
 from client.errors import CannotConnect, ConnectionBroken, TunnelClosed
+from client.problem import MAX_PROBLEM_BYTES, PROBLEM, media_type, read_problem, seconds_of
 from client.tls import tls_refusal
 from transfer.protocol import limits
-from transfer.protocol.errors import Superseded, TransferError
+from transfer.protocol.errors import Superseded, TransferError, Unauthorized
 from transfer.protocol.messages import (
+    AuthMessage,
+    AuthorizedMessage,
+    ErrorMessage,
     Message,
     ProxyAnswer,
     ServerMessage,
@@ -35,6 +42,13 @@ STALL_SECONDS = 30.0
 """The network has taken nothing for so long: the connection is gone."""
 logger = logging.getLogger("towline.client.wire")
 logger.addHandler(logging.NullHandler())
+logger.addFilter(lambda record: record.levelno > logging.DEBUG)
+"""What websockets tells at DEBUG has the heads of requests and the beginnings of frames: tokens."""
+BUSY_STATUSES: Final = frozenset([408, 425, 429])
+"""A request that came too early, too slowly or too often."""
+
+
+Answer = TypeVar("Answer", ServerMessage, ProxyAnswer)
 
 
 def delays() -> Iterator[float]:
@@ -60,11 +74,28 @@ class _Connection(ClientConnection):
         self.transport.abort()
 
 
-class Wire:
-    """An open connection. Its methods raise ConnectionBroken when it is gone, Superseded when it was taken over."""
+class _Connect(connect):
+    """Follows no redirect: what is sent is for the server that was named, its token above all."""
 
-    def __init__(self, connection: ClientConnection) -> None:
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        return exc
+
+
+class Wire:
+    """An open connection. Its methods raise ConnectionBroken when it is gone, Superseded when it was taken over,
+    TokenRefused when the token in use is not good any more."""
+
+    def __init__(self, connection: ClientConnection, credentials: Credentials, token: SecretStr | None) -> None:
         self._connection = connection
+        self._credentials = credentials
+        self._token = token
+
+    async def keep_authorized(self) -> None:
+        """Present the newest token, where it is another one than that in use: to be called now and then."""
+        newest = await self._credentials.current()
+        if self._token is not None and newest is not None and newest != self._token:
+            self._token = newest
+            await self.send(AuthMessage(token=newest))
 
     async def send(self, message: Message) -> None:
         await self.send_frame(message.to_json())
@@ -74,21 +105,29 @@ class Wire:
         try:
             await self._connection.send(frame)
         except ConnectionClosed as closed:
-            raise _broken(closed) from None
+            raise self._broken(closed) from None
 
     async def receive(self) -> ServerMessage:
         """The next message. Cancelling it loses nothing. Raises BadMessage for what is not of the protocol."""
-        return parse_server_message(await self._receive_text())
+        while isinstance(message := parse_server_message(await self._receive_text()), AuthorizedMessage):
+            pass  # as it was to be
+        return self._checked(message)
 
     async def receive_proxy_answer(self) -> ProxyAnswer:
         """As `receive`, where a `proxy` header is to be answered."""
-        return parse_proxy_answer(await self._receive_text())
+        return self._checked(parse_proxy_answer(await self._receive_text()))
+
+    def _checked(self, message: Answer) -> Answer:
+        error = message.error if isinstance(message, ErrorMessage) else None
+        if isinstance(error, Unauthorized):
+            raise self._credentials.refused(error, self._token)
+        return message
 
     async def _receive_text(self) -> str:
         try:
             return await self._connection.recv(decode=True)
         except ConnectionClosed as closed:
-            raise _broken(closed) from None
+            raise self._broken(closed) from None
 
     async def send_through(self, message: str | bytes) -> None:
         """A message for the other end of a tunnel. Returns when the socket has taken it. Raises TunnelClosed."""
@@ -108,12 +147,13 @@ class Wire:
         """Close, and wait until the server has."""
         await self._connection.close(code, reason)
 
-
-def _broken(closed: ConnectionClosed) -> ConnectionBroken | TransferError:
-    frame = closed.rcvd
-    if frame is not None and frame.code == limits.CLOSE_SUPERSEDED:
-        return Superseded("another connection has taken this upload over")
-    return ConnectionBroken(f"connection closed: {frame.reason or frame.code}" if frame else "connection lost")
+    def _broken(self, closed: ConnectionClosed) -> ConnectionBroken | TransferError:
+        frame = closed.rcvd
+        if frame is not None and frame.code == limits.CLOSE_SUPERSEDED:
+            return Superseded("another connection has taken this upload over")
+        if frame is not None and frame.code == Unauthorized.close_code:  # the frame that said why was not read
+            return self._credentials.refused(Unauthorized("the server takes the token no longer"), self._token)
+        return ConnectionBroken(f"connection closed: {frame.reason or frame.code}" if frame else "connection lost")
 
 
 def _ending(closed: ConnectionClosed) -> TunnelClosed:
@@ -123,14 +163,22 @@ def _ending(closed: ConnectionClosed) -> TunnelClosed:
 
 @asynccontextmanager
 async def open_wire(
-    server: str, *, tls: SSLContext | None = None, max_size: int = limits.MAX_REPLY_BYTES
+    server: str,
+    credentials: Credentials | None = None,
+    *,
+    tls: SSLContext | None = None,
+    max_size: int = limits.MAX_REPLY_BYTES,
 ) -> AsyncIterator[Wire]:
     """Connect to a server, for messages of at most `max_size` bytes; without `tls`, one with TLS has to be one that the
-    system trusts. Raises ConnectionBroken when trying again may help, else CannotConnect."""
+    system trusts. Raises ConnectionBroken when trying again may help, else CannotConnect; and the server's own refusal,
+    which may be `retryable`: TokenRefused, TooMany."""
     url = websocket_url(server)
+    credentials = credentials or Credentials(server, without_token(server))
+    token = await credentials.current()
     try:
-        connection = await connect(
+        connection = await _Connect(
             url,
+            additional_headers=authorization(token),
             ssl=tls or (True if url.startswith("wss:") else None),
             subprotocols=[Subprotocol(limits.PROTOCOL)],
             compression=None,
@@ -144,6 +192,9 @@ async def open_wire(
             process_exception=process_exception,
             create_connection=_Connection,
         )
+    except InvalidStatus as answered:
+        error = _refusal(server, answered)
+        raise credentials.refused(error, token) if isinstance(error, Unauthorized) else error from None
     except (OSError, TimeoutError, InvalidHandshake, InvalidURI) as failed:
         if (refused := tls_refusal(failed)) is not None:
             raise CannotConnect(server, refused) from None
@@ -152,7 +203,7 @@ async def open_wire(
         raise CannotConnect(server, _reason(failed)) from None
     _notice_stalls(connection)
     try:
-        yield Wire(connection)
+        yield Wire(connection, credentials, token)
     finally:
         await connection.close()
 
@@ -165,10 +216,22 @@ def _notice_stalls(connection: ClientConnection) -> None:
         connection.transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, option, int(STALL_SECONDS * 1_000))
 
 
+def _refusal(server: str, refused: InvalidStatus) -> TransferError | ConnectionBroken | CannotConnect:
+    """What a server that did not upgrade has said."""
+    status, headers, body = refused.response.status_code, refused.response.headers, refused.response.body or b""
+    if media_type(headers.get("Content-Type")) == PROBLEM and len(body) <= MAX_PROBLEM_BYTES:
+        error = read_problem(body, retry_after=headers.get("Retry-After"))
+        if error is not None:
+            return error
+    if 300 <= status < 400 and "Location" in headers:
+        return CannotConnect(server, f"it redirects to {headers['Location']}: give that instead")
+    reason = f"it answered HTTP {status}"
+    if process_exception(refused) is None or status in BUSY_STATUSES:
+        return ConnectionBroken(reason, retry_after=seconds_of(headers.get("Retry-After")) or 0.0)
+    return CannotConnect(server, reason + (": is this a Towline server?" if status == 404 else ""))
+
+
 def _reason(failed: Exception) -> str:
-    if isinstance(failed, InvalidStatus):
-        status = failed.response.status_code
-        return f"it answered HTTP {status}" + (": is this a Towline server?" if status == 404 else "")
     if isinstance(failed, TimeoutError):
         return "no answer in time"
     if isinstance(failed, OSError) and failed.errno is not None and failed.errno > 0:

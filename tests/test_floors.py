@@ -48,5 +48,9 @@ def test_the_client_knows_the_protocol_only() -> None:
     assert not loaded & {"fastapi", "starlette", "uvicorn", "sqlalchemy"}
 
 
+def test_the_command_loads_no_keyring_before_it_needs_one() -> None:
+    assert parts(loaded_by("client.cli"), "keyring", "secretstorage", "jeepney") == set()
+
+
 def test_the_service_does_not_know_its_clients() -> None:
     assert parts(loaded_by("transfer.app"), "client", "httpx2") == set()

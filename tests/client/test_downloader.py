@@ -41,7 +41,7 @@ class Eager(Patience):
         super().progressed()
         self._left = getattr(self, "_attempts", 0)
 
-    def next_delay(self, reason: str = "") -> float:
+    def next_delay(self, reason: str = "", *, at_least: float = 0.0) -> float:
         if self._left == 0:
             raise GaveUp(0, reason)
         self._left -= 1

@@ -1,7 +1,6 @@
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -11,6 +10,7 @@ import client
 from client.errors import CannotConnect, ConnectionBroken
 from client.http import HttpApi, base_url
 from client.wire import open_wire
+from tests.client.answering import answering
 from tests.links import Link
 from tests.server import running
 from transfer.protocol.errors import Exists, InvalidName, NotFound, TransferError, UnknownError
@@ -142,25 +142,6 @@ async def test_unfinished_uploads_are_listed_and_cancelled(server: str) -> None:
 # ------------------------------------------------------------------------------------------- other servers, or none
 
 
-Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-
-
-@asynccontextmanager
-async def answering(status: str, content_type: str, body: bytes, *headers: str) -> AsyncIterator[str]:
-    """A server that answers every request in one way, and closes."""
-
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        head = [f"HTTP/1.1 {status}", f"Content-Type: {content_type}", f"Content-Length: {len(body)}", *headers]
-        writer.write("\r\n".join([*head, "Connection: close", "", ""]).encode() + body)
-        await writer.drain()
-        writer.close()
-        await writer.wait_closed()
-
-    async with await asyncio.start_server(answer, "127.0.0.1", 0) as listening:
-        yield f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
-
-
 async def failure(server: str) -> Exception:
     """What asking for the unfinished uploads raises."""
     async with HttpApi(server) as api:
@@ -191,13 +172,6 @@ async def test_a_server_that_is_no_towline_is_told_from_one_that_refuses(
     assert isinstance(error, CannotConnect)
     assert "is this a Towline server?" in str(error)
     assert url in str(error)
-
-
-async def test_a_redirect_is_not_followed_and_says_where_it_leads() -> None:
-    async with answering("302 Found", "text/html", b"", "Location: https://files.example.org/") as url:
-        error = await failure(url)
-    assert isinstance(error, CannotConnect)
-    assert "https://files.example.org/" in str(error)
 
 
 @pytest.mark.parametrize("status", ["502 Bad Gateway", "503 Service Unavailable", "429 Too Many Requests"])
