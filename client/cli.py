@@ -16,7 +16,22 @@ from client.echo_command import COUNT, INTERVAL, EchoCommand
 from client.errors import ClientError
 from client.extensions import add_commands_of_others
 from client.http import UnfinishedUpload
-from client.options import DEFAULT_SERVER, CaFile, GiveUpAfter, Json, Quiet, Server, connection_to
+from client.kept_tokens import Place
+from client.login_command import asked_token
+from client.login_command import login as keep_token
+from client.login_command import logout as forget_token
+from client.login_command import whoami as show_caller
+from client.options import (
+    DEFAULT_SERVER,
+    CaFile,
+    GiveUpAfter,
+    Json,
+    Quiet,
+    Server,
+    ServerArgument,
+    TokenFile,
+    connection_to,
+)
 from client.outcome import Exit, outcome_of
 from client.proxy_command import ProxyCommand, text_lines
 from client.retry import GIVE_UP_AFTER
@@ -97,6 +112,7 @@ def upload(
     ] = "sha256",
     server: Server = DEFAULT_SERVER,
     ca_file: CaFile = None,
+    token_file: TokenFile = None,
     give_up_after: GiveUpAfter = GIVE_UP_AFTER,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -116,7 +132,7 @@ def upload(
     _check_sources(paths, name, prefix)
 
     async def send(display: Display, selection: Selection) -> Exit:
-        async with connection_to(server, ca_file, give_up_after=give_up_after) as connection:
+        async with connection_to(server, ca_file, token_file, give_up_after=give_up_after) as connection:
             command = UploadCommand(connection, display, if_exists, digest)
             if paths == ["-"] and name is not None:
                 return await command.one(DescriptorReader(sys.stdin.fileno()), name)
@@ -136,6 +152,7 @@ def ls(
     prefix: Annotated[str, typer.Argument(metavar="PREFIX", help="What names begin with.")] = "",
     server: Server = DEFAULT_SERVER,
     ca_file: CaFile = None,
+    token_file: TokenFile = None,
     as_json: Json = False,
 ) -> None:
     """List the files on the server: size, time of last change, name.
@@ -149,7 +166,10 @@ def ls(
     """
 
     async def work(display: Display) -> Exit:
-        async with connection_to(server, ca_file) as connection, aclosing(connection.list_files(prefix)) as files:  # type: ignore[type-var]
+        async with (
+            connection_to(server, ca_file, token_file) as connection,
+            aclosing(connection.list_files(prefix)) as files,  # type: ignore[type-var]
+        ):
             async for file in files:
                 display.data(_file_line(file), file.model_dump(mode="json"))
         return Exit.DONE
@@ -166,6 +186,7 @@ def download(
     force: Annotated[bool, typer.Option("--force", "-f", help="Replace a file that has other content.")] = False,
     server: Server = DEFAULT_SERVER,
     ca_file: CaFile = None,
+    token_file: TokenFile = None,
     give_up_after: GiveUpAfter = GIVE_UP_AFTER,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -183,7 +204,7 @@ def download(
         raise typer.BadParameter("a download goes to a file, not to stdout", param_hint="--output")
 
     async def work(display: Display) -> Exit:
-        async with connection_to(server, ca_file, give_up_after=give_up_after) as connection:
+        async with connection_to(server, ca_file, token_file, give_up_after=give_up_after) as connection:
             await connection.download(name, output, force=force, on_event=display.show)
         return Exit.DONE
 
@@ -196,6 +217,7 @@ def mv(
     new: Annotated[str, typer.Argument(metavar="NEW", help="What it is to be called.")],
     server: Server = DEFAULT_SERVER,
     ca_file: CaFile = None,
+    token_file: TokenFile = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -208,7 +230,7 @@ def mv(
     """
 
     async def work(display: Display) -> Exit:
-        async with connection_to(server, ca_file) as connection:
+        async with connection_to(server, ca_file, token_file) as connection:
             try:
                 file = await connection.rename(old, new)
             except Exists:
@@ -224,6 +246,7 @@ def rm(
     names: Annotated[list[str], typer.Argument(metavar="NAME", help="Names of files on the server.")],
     server: Server = DEFAULT_SERVER,
     ca_file: CaFile = None,
+    token_file: TokenFile = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -236,14 +259,16 @@ def rm(
     """
 
     async def work(display: Display) -> Exit:
-        async with connection_to(server, ca_file) as connection:
+        async with connection_to(server, ca_file, token_file) as connection:
             return await _each(display, names, "deleted", "name", connection.delete)
 
     run(choose_display(as_json=as_json, quiet=quiet), work)
 
 
 @app.command()
-def uploads(server: Server = DEFAULT_SERVER, ca_file: CaFile = None, as_json: Json = False) -> None:
+def uploads(
+    server: Server = DEFAULT_SERVER, ca_file: CaFile = None, token_file: TokenFile = None, as_json: Json = False
+) -> None:
     """List uploads that are not complete: id, bytes that are safe, when they expire, name.
 
     The command that began one goes on with it; `towline cancel` drops it.
@@ -253,7 +278,7 @@ def uploads(server: Server = DEFAULT_SERVER, ca_file: CaFile = None, as_json: Js
     """
 
     async def work(display: Display) -> Exit:
-        async with connection_to(server, ca_file) as connection:
+        async with connection_to(server, ca_file, token_file) as connection:
             for unfinished in await connection.uploads():
                 display.data(_upload_line(unfinished), unfinished.model_dump(mode="json"))
         return Exit.DONE
@@ -266,6 +291,7 @@ def cancel(
     upload_ids: Annotated[list[str], typer.Argument(metavar="UPLOAD_ID", help="Ids, as `towline uploads` shows.")],
     server: Server = DEFAULT_SERVER,
     ca_file: CaFile = None,
+    token_file: TokenFile = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -278,7 +304,7 @@ def cancel(
     """
 
     async def work(display: Display) -> Exit:
-        async with connection_to(server, ca_file) as connection:
+        async with connection_to(server, ca_file, token_file) as connection:
             return await _each(display, upload_ids, "cancelled", "upload_id", connection.cancel)
 
     run(choose_display(as_json=as_json, quiet=quiet), work)
@@ -299,6 +325,7 @@ def echo(
     ] = None,
     server: Server = DEFAULT_SERVER,
     ca_file: CaFile = None,
+    token_file: TokenFile = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -315,7 +342,7 @@ def echo(
         raise typer.BadParameter("a text is sent once: leave it out to measure", param_hint="TEXT")
 
     async def work(display: Display) -> Exit:
-        async with connection_to(server, ca_file) as connection:
+        async with connection_to(server, ca_file, token_file) as connection:
             command = EchoCommand(connection, display)
             if text is not None:
                 return await command.one(text)
@@ -340,6 +367,7 @@ def proxy(
     ] = 1.0,
     server: Server = DEFAULT_SERVER,
     ca_file: CaFile = None,
+    token_file: TokenFile = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -362,7 +390,7 @@ def proxy(
 
     async def talk(display: Display, file: BinaryIO | None) -> Exit:
         async with (
-            connection_to(server, ca_file) as connection,
+            connection_to(server, ca_file, token_file) as connection,
             connection.proxy(target, subprotocols=subprotocols or ()) as tunnel,
         ):
             if tunnel.subprotocol is not None:
@@ -378,6 +406,70 @@ def proxy(
 
     with ExitStack() as kept:
         run(choose_display(as_json=as_json, quiet=quiet), work)
+
+
+@app.command()
+def login(
+    server: ServerArgument = DEFAULT_SERVER,
+    ca_file: CaFile = None,
+    store: Annotated[
+        Place | None,
+        typer.Option(
+            "--store", help="Where to keep it; by default the keyring, where there is one.", show_default=False
+        ),
+    ] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Keep a token for a server, so that other commands need none.
+
+    It asks for the token, without showing it, or reads it from the first line of
+    stdin; asks the server whose it is; and keeps it for that server alone, in your
+    keyring or in a file that only you can read.
+
+    Who cannot keep one gives it in TOWLINE_TOKEN, or in a file with --token-file.
+
+    Examples:
+      towline login https://files.example.org
+      pass show towline | towline login https://files.example.org --store file
+    """
+
+    def work(display: Display) -> Coroutine[None, None, Exit]:
+        token = asked_token(server)  # while no loop runs: Ctrl-C ends it at once
+        return keep_token(display, server, ca_file, token, store)
+
+    run(choose_display(as_json=as_json, quiet=quiet), work)
+
+
+@app.command()
+def logout(server: ServerArgument = DEFAULT_SERVER, as_json: Json = False, quiet: Quiet = False) -> None:
+    """Forget the token that was kept for a server.
+
+    The token itself stays good: who thinks that others have it asks the server's
+    operator to revoke it.
+
+    Examples:
+      towline logout https://files.example.org
+    """
+    run(choose_display(as_json=as_json, quiet=quiet), lambda display: forget_token(display, server))
+
+
+@app.command()
+def whoami(
+    server: Server = DEFAULT_SERVER, ca_file: CaFile = None, token_file: TokenFile = None, as_json: Json = False
+) -> None:
+    """Show who the server takes you for, and what you may do there.
+
+    Examples:
+      towline whoami
+      towline whoami --json | jq -r .expires
+    """
+
+    async def work(display: Display) -> Exit:
+        async with connection_to(server, ca_file, token_file) as connection:
+            return await show_caller(display, connection)
+
+    run(choose_display(as_json=as_json, quiet=True), work)
 
 
 # ----------------------------------------------------------------------------------------------------------- running

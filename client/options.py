@@ -1,16 +1,21 @@
 """What several commands have in common: their options, and the connection that these ask for."""
 
+import sys
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
 from client.connection import Connection
+from client.credentials import Credentials
 from client.errors import CannotConnect
 from client.http import base_url
 from client.retry import GIVE_UP_AFTER
+from client.token_sources import token_source
+from client.wording import printable
 
 DEFAULT_SERVER: Final = "http://127.0.0.1:8000"
+SERVER_VARIABLE: Final = "TOWLINE_SERVER"
 
 
 def _server(value: str) -> str:
@@ -21,11 +26,20 @@ def _server(value: str) -> str:
     return value
 
 
+def _token_file(value: Path | None) -> Path | None:
+    if value == Path("-"):
+        raise typer.BadParameter("stdin is for content: give a file, or TOWLINE_TOKEN")
+    return value
+
+
 Server = Annotated[
     str,
     typer.Option(
-        "--server", "-s", metavar="URL", envvar="TOWLINE_SERVER", callback=_server, help="Where the server is."
+        "--server", "-s", metavar="URL", envvar=SERVER_VARIABLE, callback=_server, help="Where the server is."
     ),
+]
+ServerArgument = Annotated[
+    str, typer.Argument(metavar="[SERVER]", envvar=SERVER_VARIABLE, callback=_server, help="Where the server is.")
 ]
 CaFile = Annotated[
     Path | None,
@@ -35,6 +49,15 @@ CaFile = Annotated[
         envvar="TOWLINE_CA_FILE",
         help="Trust the authorities in this PEM file, instead of the system's.",
         show_default=False,
+    ),
+]
+TokenFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--token-file",
+        metavar="FILE",
+        callback=_token_file,
+        help="Its first line is your token; else TOWLINE_TOKEN, else what `towline login` kept.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Write one JSON object a line to stdout, for programs.")]
@@ -50,6 +73,15 @@ GiveUpAfter = Annotated[
 ]
 
 
-def connection_to(server: str, ca_file: Path | None, *, give_up_after: float = GIVE_UP_AFTER) -> Connection:
-    """The connection that the options ask for. Raises CannotConnect."""
-    return Connection(server, ca_file=ca_file, give_up_after=give_up_after)
+def connection_to(
+    server: str, ca_file: Path | None, token_file: Path | None, *, give_up_after: float = GIVE_UP_AFTER
+) -> Connection:
+    """The connection that the options ask for, with the user's token for that server. Raises CannotConnect."""
+    source = token_source(server, file=token_file, warn=warn)
+    credentials = Credentials(server, source, warn=warn)
+    return Connection(server, credentials=credentials, ca_file=ca_file, give_up_after=give_up_after)
+
+
+def warn(sentence: str) -> None:
+    """Tell people of something that is not safe, however quiet the command is."""
+    print(f"towline: warning: {printable(sentence)}", file=sys.stderr, flush=True)

@@ -15,6 +15,7 @@ from pydantic import JsonValue
 
 from tests.server import CHECKOUT
 
+NO_KEYRING = "keyring.backends.fail.Keyring"
 CONTENT = random.Random(3).randbytes(3_000_001)
 """Of a file that a test does not care about."""
 
@@ -49,6 +50,7 @@ class Towline:
         self.folder = folder
         self.environment = {name: value for name, value in os.environ.items() if not name.startswith("TOWLINE_")}
         self.environment |= {"PYTHONPATH": str(CHECKOUT), "TOWLINE_SERVER": server, "COLUMNS": "100"}
+        self.environment |= {"XDG_CONFIG_HOME": str(folder.parent / "config"), "PYTHON_KEYRING_BACKEND": NO_KEYRING}
 
     async def __call__(self, *arguments: str, stdin: bytes = b"", code: int = 0) -> Ended:
         """Run it to its end, which is to have this exit code and no traceback."""
