@@ -350,6 +350,7 @@ def test_the_protocols_error_table_is_what_the_classes_say() -> None:
 
 
 TLS: Final = ["tls_cert", "tls_key"]
+PAGES: Final = ["allowed_hosts", "allowed_origins"]
 LIMITS: Final = [
     *("handshake_timeout", "max_head_bytes", "max_head_fields", "auth_timeout", "header_timeout", "message_timeout"),
     *("min_upload_rate", "rate_period", "max_connections", "max_connections_per_address"),
@@ -376,11 +377,14 @@ def _default(field: FieldInfo) -> str:
 @pytest.mark.parametrize(
     "table",
     [
-        *(settings_table("setting", {name: Settings.model_fields[name] for name in names}) for names in (TLS, LIMITS)),
+        *(
+            settings_table("setting", {name: Settings.model_fields[name] for name in names})
+            for names in (TLS, PAGES, LIMITS)
+        ),
         settings_table("setting of `[proxy]`", ProxySettings.model_fields),
         settings_table("setting of `[jwt]`", JwtSettings.model_fields),
     ],
-    ids=["tls", "limits", "proxy", "jwt"],
+    ids=["tls", "pages", "limits", "proxy", "jwt"],
 )
 def test_the_tables_for_operators_are_what_the_settings_say(table: str) -> None:
     assert table in OPERATIONS.read_text(), f"the table should be\n\n{table}"

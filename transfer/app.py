@@ -63,7 +63,12 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_api_websocket_route("/proxy/{upstream}", proxy.serve)
     app.add_api_websocket_route("/echo", Echo(authenticator, watch).serve)
     app.add_api_websocket_route("/{path:path}", no_such_endpoint)
-    app.add_middleware(HostGuard, loopback=settings.is_loopback, allowed_origins=settings.allowed_origins)
+    app.add_middleware(
+        HostGuard,
+        loopback=settings.is_loopback,
+        allowed_origins=settings.allowed_origins,
+        allowed_hosts=settings.allowed_hosts,
+    )
     app.add_middleware(NoTokenInUrl)
     problems.install(app)
     return app

@@ -33,6 +33,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from transfer.host_names import parse_pattern
 from transfer.jwt_settings import JwtSettings
 from transfer.origins import parse_origin
 from transfer.protocol import limits
@@ -62,9 +63,9 @@ def _without_brackets(host: object) -> object:
     return host[1:-1] if isinstance(host, str) and host.startswith("[") and host.endswith("]") else host
 
 
-def _as_list(origins: object) -> object:
+def _as_list(several: object) -> object:
     """A variable of the environment holds several with commas between them."""
-    return [part.strip() for part in origins.split(",") if part.strip()] if isinstance(origins, str) else origins
+    return [part.strip() for part in several.split(",") if part.strip()] if isinstance(several, str) else several
 
 
 def _as_origin(text: object) -> str:
@@ -113,6 +114,13 @@ class Settings(BaseSettings):
     allowed_origins: Annotated[
         tuple[Annotated[str, BeforeValidator(_as_origin)], ...], NoDecode, BeforeValidator(_as_list)
     ] = Field(default=(), description="origins of web pages, other than the server's own, that may use it")
+    allowed_hosts: Annotated[
+        tuple[Annotated[str, AfterValidator(parse_pattern)], ...], NoDecode, BeforeValidator(_as_list)
+    ] = Field(
+        default=(),
+        description="names by which the server may be called, with `*.` in front of one for all below it; without any,"
+        " on loopback those of the machine itself, else all",
+    )
     pending_expiry: float = Field(
         default=limits.PENDING_EXPIRY, gt=0, description="silence after which an unfinished upload is dropped"
     )

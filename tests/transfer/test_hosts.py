@@ -9,6 +9,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.http11 import Response
 
 from tests.server import http_client, running
+from transfer.host_names import parse_pattern
 from transfer.origins import parse_origin
 from transfer.settings import Settings
 
@@ -124,6 +125,76 @@ async def test_where_others_reach_it_any_name_will_do_and_origins_still_count(tm
         assert (await http.delete("/files/x", headers=headers)).status_code == 404
         assert (await http.delete("/files/x", headers=headers | {"origin": OTHER_PAGE})).status_code == 403
         assert (await raw_answer(url, b"GET /health/live HTTP/1.0\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+
+
+ALLOWED_HOSTS = ("files.example.org", "*.example.net", "[::1]", "192.0.2.7")
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("files.example.org", 200),
+        ("Files.Example.ORG:8443", 200),
+        ("a.example.net", 200),
+        ("a.b.example.net:1", 200),
+        ("[::1]:8000", 200),
+        ("192.0.2.7", 200),
+        ("example.net", 421),
+        (".example.net", 421),
+        ("evilexample.net", 421),
+        ("files.example.org.", 421),
+        ("files.example.org.evil.example", 421),
+        ("x.files.example.org", 421),
+        ("localhost", 421),
+        ("127.0.0.1", 421),
+        ("files.example.org@evil.example", 421),
+        ("files.example.org, evil.example", 421),
+        ("", 421),
+    ],
+)
+@pytest.mark.parametrize("address", ["127.0.0.1", "0.0.0.0"])
+async def test_where_names_are_allowed_there_are_no_others(
+    tmp_path: Path, host: str, status: int, address: str
+) -> None:
+    settings = Settings(data=tmp_path / "data", host=address, insecure=True, allowed_hosts=ALLOWED_HOSTS)
+    async with running(settings) as url, http_client(url.replace("0.0.0.0", "127.0.0.1")) as http:
+        answer = await http.get("/health/live", headers={"host": host})
+        assert answer.status_code == status
+        if status == 421:
+            assert answer.json()["code"] == "forbidden"
+
+
+@pytest.mark.parametrize("lines", [b"", b"host: files.example.org\r\nhost: files.example.org\r\n"])
+@pytest.mark.parametrize("method", [b"GET", b"OPTIONS"])
+async def test_where_names_are_allowed_no_host_or_two_get_421(tmp_path: Path, lines: bytes, method: bytes) -> None:
+    settings = Settings(data=tmp_path / "data", allowed_hosts=ALLOWED_HOSTS, allowed_origins=(OTHER_PAGE,))
+    preflight = b"origin: https://page.example.org\r\naccess-control-request-method: GET\r\nconnection: close\r\n"
+    async with running(settings) as url:
+        answer = await raw_answer(url, method + b" /health/live HTTP/1.1\r\n" + preflight + lines + b"\r\n")
+    assert answer.startswith(b"HTTP/1.1 421 ")
+
+
+async def test_two_hosts_are_refused_wherever_it_listens(tmp_path: Path) -> None:
+    async with running(Settings(data=tmp_path / "data", host="0.0.0.0", insecure=True)) as url:
+        request = b"GET /health/live HTTP/1.1\r\nhost: a\r\nhost: a\r\nconnection: close\r\n\r\n"
+        assert (await raw_answer(url, request)).startswith(b"HTTP/1.1 421 ")
+
+
+async def test_upgrades_are_for_allowed_names_too(tmp_path: Path) -> None:
+    async with running(Settings(data=tmp_path / "data", allowed_hosts=("localhost",))) as url:
+        refused = await refusal_of_upgrade(url)
+        assert refused is not None
+        assert refused.status_code == 421
+        assert await refusal_of_upgrade(url.replace("127.0.0.1", "localhost")) is None
+        assert await refusal_of_upgrade(url.replace("127.0.0.1", "localhost"), "/proxy/echo") is None
+
+
+@pytest.mark.parametrize(
+    "text", ["", "*", "*.", "https://a.example", "a.example:80", "a..b", "*a.example", "a/b", "é.example"]
+)
+def test_what_is_no_name_of_a_host_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"a host is written like files\.example\.org"):
+        parse_pattern(text)
 
 
 async def test_a_websocket_to_nowhere_is_404_before_the_upgrade(url: str) -> None:

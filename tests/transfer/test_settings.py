@@ -43,6 +43,12 @@ def test_origins_are_separated_by_commas_in_a_variable(text: str, monkeypatch: p
         assert load_settings().allowed_origins == ("http://localhost:3000", "https://files.example.org")
 
 
+def test_hosts_are_separated_by_commas_in_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOWLINE_ALLOWED_HOSTS", "Files.example.org, *.example.net")
+    settings = load_settings()
+    assert settings.allowed_hosts == ("files.example.org", "*.example.net")
+
+
 def test_origins_are_a_list_in_the_file() -> None:
     Path("towline.toml").write_text('allowed_origins = ["http://localhost:3000"]')
     assert load_settings().allowed_origins == ("http://localhost:3000",)
@@ -59,6 +65,9 @@ JWT = "[jwt]\nissuer = 'a'\naudience = 'b'\nalgorithm = 'ES256'\n"
         ("[server]\nport = 80", "server in towline.toml: there is no such setting"),
         ('window = "much"', "window = 'much' in towline.toml: input should be a valid integer"),
         ('allowed_origins = ["null"]', "allowed_origins = 'null' in towline.toml: an origin is written like"),
+        ('allowed_hosts = ["*"]', "allowed_hosts = '*' in towline.toml: a host is written like files.example.org"),
+        (
+        ),
         ("[proxy]\nidle_timout = 1", "proxy.idle_timout in towline.toml: there is no such setting; did you mean idle"),
         ("[proxy]\nopen_timeout = 0", "proxy.open_timeout = 0 in towline.toml: input should be greater than 0"),
         (
