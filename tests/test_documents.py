@@ -351,6 +351,7 @@ def test_the_protocols_error_table_is_what_the_classes_say() -> None:
 
 TLS: Final = ["tls_cert", "tls_key"]
 PAGES: Final = ["allowed_hosts", "allowed_origins"]
+PROXIED: Final = ["forwarded_peers"]
 LIMITS: Final = [
     *("handshake_timeout", "max_head_bytes", "max_head_fields", "auth_timeout", "header_timeout", "message_timeout"),
     *("min_upload_rate", "rate_period", "max_connections", "max_connections_per_address"),
@@ -379,12 +380,12 @@ def _default(field: FieldInfo) -> str:
     [
         *(
             settings_table("setting", {name: Settings.model_fields[name] for name in names})
-            for names in (TLS, PAGES, LIMITS)
+            for names in (TLS, PAGES, PROXIED, LIMITS)
         ),
         settings_table("setting of `[proxy]`", ProxySettings.model_fields),
         settings_table("setting of `[jwt]`", JwtSettings.model_fields),
     ],
-    ids=["tls", "pages", "limits", "proxy", "jwt"],
+    ids=["tls", "pages", "proxied", "limits", "proxy", "jwt"],
 )
 def test_the_tables_for_operators_are_what_the_settings_say(table: str) -> None:
     assert table in OPERATIONS.read_text(), f"the table should be\n\n{table}"

@@ -14,6 +14,7 @@ from storage.store import Store
 from transfer import __version__, files, health, login, problems, unfinished
 from transfer.auth import Authenticator, NoTokenInUrl
 from transfer.echo import Echo
+from transfer.forwarded import Forwarded
 from transfer.hosts import HostGuard
 from transfer.jwt_tokens import JwtVerifier
 from transfer.protocol.errors import NotFound
@@ -70,6 +71,7 @@ def create_app(settings: Settings) -> FastAPI:
         allowed_hosts=settings.allowed_hosts,
     )
     app.add_middleware(NoTokenInUrl)
+    app.add_middleware(Forwarded, peers=settings.forwarded_peers)
     problems.install(app)
     return app
 

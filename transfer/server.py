@@ -84,6 +84,7 @@ async def _serve_until_told(settings: Settings, listener: socket.socket, certifi
     for number in STOPPING:
         loop.add_signal_handler(number, told.set)
     loop.add_signal_handler(signal.SIGHUP, _reload, certificate)
+    warn_of_readers(settings)
     async with serving(
         create_app(settings),
         listener,
@@ -125,6 +126,15 @@ def _reload(certificate: ServerCertificate | None) -> None:
         logger.error("the certificate was not reloaded, the old one stays", reason=str(refused))
     else:
         logger.info("reloaded the certificate", expires=expires.isoformat())
+
+
+def warn_of_readers(settings: Settings) -> None:
+    """Once, where what is sent goes through networks as it is."""
+    if not (settings.is_loopback or settings.tls_cert or settings.forwarded_peers):
+        logger.warning(
+            "without TLS, whoever is on the way can read what is sent, tokens too: set tls_cert and tls_key, or"
+            " forwarded_peers where a proxy in front of this server speaks TLS"
+        )
 
 
 def limits_of(settings: Settings) -> ConnectionLimits:

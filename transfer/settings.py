@@ -36,6 +36,7 @@ from pydantic_settings import (
 from transfer.host_names import parse_pattern
 from transfer.jwt_settings import JwtSettings
 from transfer.origins import parse_origin
+from transfer.peers import parse_network
 from transfer.protocol import limits
 from transfer.upstreams import OWN_ECHO, Upstream, check_names
 
@@ -73,6 +74,10 @@ def _as_origin(text: object) -> str:
     if origin is None:
         raise ValueError("an origin is written like https://files.example.org or http://localhost:3000")
     return str(origin)
+
+
+def _as_network(text: str) -> str:
+    return str(parse_network(text))
 
 
 class ProxySettings(BaseModel):
@@ -120,6 +125,12 @@ class Settings(BaseSettings):
         default=(),
         description="names by which the server may be called, with `*.` in front of one for all below it; without any,"
         " on loopback those of the machine itself, else all",
+    )
+    forwarded_peers: Annotated[
+        tuple[Annotated[str, AfterValidator(_as_network)], ...], NoDecode, BeforeValidator(_as_list)
+    ] = Field(
+        default=(),
+        description="addresses and networks of reverse proxies, which are believed when they say who their client is",
     )
     pending_expiry: float = Field(
         default=limits.PENDING_EXPIRY, gt=0, description="silence after which an unfinished upload is dropped"

@@ -31,7 +31,7 @@ from transfer import health, problems
 from transfer.app import create_app, expiring
 from transfer.issuing import new_token
 from transfer.protocol.limits import MAX_ECHO_BYTES, MIB
-from transfer.server import keep_freed_memory, open_listener, url_of
+from transfer.server import keep_freed_memory, open_listener, url_of, warn_of_readers
 from transfer.settings import Settings
 
 
@@ -156,6 +156,24 @@ async def test_others_are_let_in_when_that_is_meant(tmp_path: Path) -> None:
         assert server.url == f"http://0.0.0.0:{server.port}"
         async with http_client(f"http://127.0.0.2:{server.port}") as http:
             assert (await http.get("/health/live")).status_code == 200
+        await server.until_logged("without TLS, whoever is on the way can read what is sent, tokens too")
+
+
+@pytest.mark.parametrize(
+    ("settings", "warned"),
+    [
+        ({"host": "0.0.0.0"}, True),
+        ({"host": "127.0.0.1"}, False),
+        ({"host": "0.0.0.0", "forwarded_peers": ["10.0.0.1"]}, False),
+        ({"host": "0.0.0.0", "tls_cert": "cert.pem", "tls_key": "key.pem"}, False),
+    ],
+    ids=["others reach it", "loopback", "behind a proxy", "TLS"],
+)
+def test_that_others_can_read_what_is_sent_is_told_once(
+    settings: dict[str, Any], warned: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    warn_of_readers(Settings.model_validate(settings))
+    assert [record.levelname for record in caplog.records] == ["WARNING"] * warned
 
 
 async def test_others_are_let_in_when_they_have_to_show_a_token(tmp_path: Path) -> None:

@@ -43,10 +43,12 @@ def test_origins_are_separated_by_commas_in_a_variable(text: str, monkeypatch: p
         assert load_settings().allowed_origins == ("http://localhost:3000", "https://files.example.org")
 
 
-def test_hosts_are_separated_by_commas_in_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hosts_and_peers_are_separated_by_commas_in_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOWLINE_ALLOWED_HOSTS", "Files.example.org, *.example.net")
+    monkeypatch.setenv("TOWLINE_FORWARDED_PEERS", "127.0.0.1,10.0.0.0/8, ::1")
     settings = load_settings()
     assert settings.allowed_hosts == ("files.example.org", "*.example.net")
+    assert settings.forwarded_peers == ("127.0.0.1/32", "10.0.0.0/8", "::1/128")
 
 
 def test_origins_are_a_list_in_the_file() -> None:
@@ -66,7 +68,10 @@ JWT = "[jwt]\nissuer = 'a'\naudience = 'b'\nalgorithm = 'ES256'\n"
         ('window = "much"', "window = 'much' in towline.toml: input should be a valid integer"),
         ('allowed_origins = ["null"]', "allowed_origins = 'null' in towline.toml: an origin is written like"),
         ('allowed_hosts = ["*"]', "allowed_hosts = '*' in towline.toml: a host is written like files.example.org"),
+        ('forwarded_peers = ["proxy"]', "forwarded_peers = 'proxy' in towline.toml: a peer is an address like"),
         (
+            'forwarded_peers = ["10.0.0.1/8"]',
+            "forwarded_peers = '10.0.0.1/8' in towline.toml: a peer is an address like",
         ),
         ("[proxy]\nidle_timout = 1", "proxy.idle_timout in towline.toml: there is no such setting; did you mean idle"),
         ("[proxy]\nopen_timeout = 0", "proxy.open_timeout = 0 in towline.toml: input should be greater than 0"),
