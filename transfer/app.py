@@ -4,15 +4,17 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Any, Final
 
 from fastapi import FastAPI, WebSocket
+from starlette.types import ASGIApp
 
 from storage.errors import StorageError
 from storage.local import LocalStore
 from storage.store import Store
 from transfer import __version__, files, health, login, problems, unfinished
 from transfer.auth import Authenticator, NoTokenInUrl
+from transfer.cross_origin import CrossOrigin
 from transfer.echo import Echo
 from transfer.forwarded import Forwarded
 from transfer.hosts import HostGuard
@@ -46,7 +48,8 @@ def create_app(settings: Settings) -> FastAPI:
         async with store, expiring(store), watch.running():
             yield
 
-    app = FastAPI(
+    app = _Service(
+        settings,
         title="Towline",
         description="Moves files over one WebSocket and never starts over.",
         version=__version__,
@@ -64,16 +67,29 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_api_websocket_route("/proxy/{upstream}", proxy.serve)
     app.add_api_websocket_route("/echo", Echo(authenticator, watch).serve)
     app.add_api_websocket_route("/{path:path}", no_such_endpoint)
-    app.add_middleware(
-        HostGuard,
-        loopback=settings.is_loopback,
-        allowed_origins=settings.allowed_origins,
-        allowed_hosts=settings.allowed_hosts,
-    )
     app.add_middleware(NoTokenInUrl)
-    app.add_middleware(Forwarded, peers=settings.forwarded_peers)
     problems.install(app)
     return app
+
+
+class _Service(FastAPI):
+    """FastAPI, and around all of it what every request passes first. FastAPI's own middleware would be inside of what
+    answers for bugs, so that those answers would lack the headers that a page needs to read them."""
+
+    def __init__(self, settings: Settings, **options: Any) -> None:
+        super().__init__(**options)
+        self._settings = settings
+
+    def build_middleware_stack(self) -> ASGIApp:
+        settings = self._settings
+        shared = CrossOrigin(super().build_middleware_stack(), settings.allowed_origins)
+        guarded = HostGuard(
+            shared,
+            loopback=settings.is_loopback,
+            allowed_origins=settings.allowed_origins,
+            allowed_hosts=settings.allowed_hosts,
+        )
+        return Forwarded(guarded, settings.forwarded_peers)
 
 
 async def no_such_endpoint(websocket: WebSocket) -> None:
