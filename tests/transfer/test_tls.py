@@ -52,7 +52,7 @@ def quiet_log(caplog: pytest.LogCaptureFixture) -> object:
 
 @asynccontextmanager
 async def serving(pair: Pair, **settings: object) -> AsyncIterator[tuple[str, Server]]:
-    """A server with an echo, and with more than fits into the buffers at `/much` and `/much-and-close`."""
+    """A server with an echo, and with what fills the buffers at the other paths."""
     app = FastAPI()
     app.add_api_websocket_route("/echo", echo_endpoint)
 
@@ -69,6 +69,14 @@ async def serving(pair: Pair, **settings: object) -> AsyncIterator[tuple[str, Se
         await websocket.accept()
         websocket.scope["extensions"][TRANSPORT].set_write_buffer_limits(32 * MIB)  # so that the close gets in
         await websocket.send_bytes(bytes(16 * MIB))
+        await websocket.close(4000)
+
+    @app.websocket("/full-and-close")
+    async def full_and_close(websocket: WebSocket) -> None:
+        await websocket.accept()
+        beneath = websocket.scope["extensions"][TRANSPORT]._beneath
+        while not beneath.get_write_buffer_size():  # nothing is left above it, and less than would be paused for
+            await websocket.send_bytes(bytes(1_000))
         await websocket.close(4000)
 
     files = {"tls_cert": pair.certificate, "tls_key": pair.key, "drain_timeout": 3_600}
@@ -220,7 +228,7 @@ async def test_a_client_that_answers_no_close_does_not_hold_the_server_up(author
             half_open.close()
 
 
-@pytest.mark.parametrize("path", ["/much", "/much-and-close"])
+@pytest.mark.parametrize("path", ["/much", "/much-and-close", "/full-and-close"])
 async def test_a_dead_peer_is_reset(
     authority: Authority, pair: Pair, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
