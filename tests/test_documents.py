@@ -359,6 +359,9 @@ LIMITS: Final = [
 ]
 
 
+RATES: Final = ["connection_rate", "connection_burst"]
+
+
 def settings_table(heading: str, fields: Mapping[str, FieldInfo]) -> str:
     """A table of docs/operations.md, as the settings say it."""
     rows = [f"| `{name}` | {_default(field)} | {field.description} |\n" for name, field in fields.items()]
@@ -380,12 +383,12 @@ def _default(field: FieldInfo) -> str:
     [
         *(
             settings_table("setting", {name: Settings.model_fields[name] for name in names})
-            for names in (TLS, PAGES, PROXIED, LIMITS)
+            for names in (TLS, PAGES, PROXIED, LIMITS, RATES)
         ),
         settings_table("setting of `[proxy]`", ProxySettings.model_fields),
         settings_table("setting of `[jwt]`", JwtSettings.model_fields),
     ],
-    ids=["tls", "pages", "proxied", "limits", "proxy", "jwt"],
+    ids=["tls", "pages", "proxied", "limits", "rates", "proxy", "jwt"],
 )
 def test_the_tables_for_operators_are_what_the_settings_say(table: str) -> None:
     assert table in OPERATIONS.read_text(), f"the table should be\n\n{table}"

@@ -1,4 +1,5 @@
-"""How many connections there may be, in all and from one address, and what the surplus hears.
+"""How many connections there may be, in all and from one address, how fast they may come from there, and what the
+surplus hears.
 
 What is over a limit costs a few bytes and no thought: it reads a prepared answer as soon as it has asked for
 anything, and is hung up on soon in any case. When even those who are waiting for that answer are many, newcomers are
@@ -10,6 +11,9 @@ import logging
 from collections import Counter
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Final
+
+from transfer.buckets import Buckets
+from transfer.protocol import limits
 
 SURPLUS_SECONDS: Final = 1.0
 """How long the surplus may take to ask for something: an answer before the question could get lost in a reset."""
@@ -38,16 +42,30 @@ class Place:
 
 
 class Places:
-    """The places of one server: at most `total`, and at most `per_address` of them for one address."""
+    """The places of one server: at most `total`, and at most `per_address` of them for one address, from which
+    `rate` may come a second, and `burst` at once."""
 
-    def __init__(self, total: int, per_address: int) -> None:
+    def __init__(
+        self,
+        total: int,
+        per_address: int,
+        *,
+        rate: float = limits.CONNECTION_RATE,
+        burst: float = limits.CONNECTION_BURST,
+    ) -> None:
         self.taken = 0
         self._surplus: set[Surplus] = set()
         self._total = total
         self._per_address = per_address
         self._by_network: Counter[str] = Counter()
+        self._arrivals = Buckets(rate, burst)
         self._turned_away = 0
         self._silent_until = float("-inf")
+
+    def is_slow_enough(self, address: str, now: float) -> bool:
+        """Whether one more may come from `address` now. What is refused does not count: an address from which somebody
+        keeps on trying still gets its rate."""
+        return self._arrivals.of(network_of(address), now).take(1, now)
 
     def take(self, address: str) -> Place | None:
         """A place for a connection from `address`, if there is one left."""

@@ -10,8 +10,8 @@ MAX_KEYS: Final = 65_536
 
 
 class Buckets:
-    """Buckets of one rate and burst. One that is full again is like a new one, and is forgotten; where there are too many
-    others, the one that was not asked for the longest goes."""
+    """Buckets of one rate and burst. One that is full again is like a new one, and is forgotten; where there are `most`
+    others, the one goes that nobody has asked for the longest."""
 
     def __init__(self, rate: float, burst: float, most: int = MAX_KEYS) -> None:
         self._rate = rate

@@ -36,8 +36,8 @@ class Request:
 
 
 class FairQueue:
-    """The requests of flows. One that wanted nothing for a while has a claim to at most `claim` of what it did not take,
-    so that nobody loses by being held up for a moment."""
+    """The requests of flows. One that wanted nothing for a while has a claim to `claim` of what it did not take, and no
+    more: nobody loses by being held up for a moment."""
 
     def __init__(self, claim: float = 0.0) -> None:
         self._claim = claim

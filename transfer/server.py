@@ -150,6 +150,8 @@ def limits_of(settings: Settings) -> ConnectionLimits:
         min_upload_rate=settings.min_upload_rate,
         max_connections=min(settings.max_connections, fitting),
         max_connections_per_address=settings.max_connections_per_address,
+        connection_rate=settings.connection_rate,
+        connection_burst=settings.connection_burst,
     )
 
 

@@ -214,6 +214,16 @@ class Settings(BaseSettings):
         default=limits.MAX_UNFINISHED_UPLOADS, gt=0, description="unfinished uploads that one caller may have"
     )
 
+    connection_rate: float = Field(
+        default=limits.CONNECTION_RATE,
+        gt=0,
+        allow_inf_nan=False,
+        description="new connections a second from one IPv4 address, or one IPv6 network of 64 bits",
+    )
+    connection_burst: float = Field(
+        default=limits.CONNECTION_BURST, ge=1, description="how many of them may come at once after a pause"
+    )
+
     proxy: ProxySettings = Field(default=ProxySettings(), description="tunnels to other WebSocket servers")
     jwt: JwtSettings | None = Field(default=None, description="tokens of an identity provider, beside the server's own")
 

@@ -31,6 +31,20 @@ def test_a_place_is_given_back_once() -> None:
     assert places.take("192.0.2.1") is None
 
 
+def test_one_address_may_come_so_often_and_what_was_refused_does_not_count() -> None:
+    places = Places(total=9, per_address=9, rate=2, burst=3)
+    assert [places.is_slow_enough("192.0.2.1", 0) for _ in range(6)] == [True] * 3 + [False] * 3
+    assert [places.is_slow_enough("192.0.2.1", 0.5) for _ in range(2)] == [True, False]
+    assert [places.is_slow_enough("192.0.2.1", 100) for _ in range(4)] == [True] * 3 + [False]
+
+
+def test_each_network_has_a_rate_of_its_own() -> None:
+    places = Places(total=9, per_address=9, rate=1, burst=1)
+    assert places.is_slow_enough("2001:db8:1:2::1", 0)
+    assert not places.is_slow_enough("2001:db8:1:2::2", 0)
+    assert places.is_slow_enough("2001:db8:1:3::1", 0)
+
+
 @pytest.mark.parametrize(
     ("address", "network"),
     [

@@ -940,6 +940,29 @@ async def test_the_surplus_is_told_to_come_back_later_whatever_it_asks() -> None
             assert await third.recv() == "a place again"
 
 
+async def test_connections_that_come_too_fast_are_told_to_slow_down() -> None:
+    settings = Settings(drain_timeout=5, connection_rate=0.000_1, connection_burst=2)
+    async with (
+        serving_app(web(), settings) as (url, _),
+        patience(),
+        Peer(url) as first,
+        opened(url + "/echo") as second,
+    ):
+        for request in (GET + b"\r\n", UPGRADE):
+            async with Peer(url) as too_fast:
+                await too_fast.send(request)
+                head, _, body = (await too_fast.read()).partition(b"\r\n\r\n")
+                assert head.startswith(b"HTTP/1.1 503 ")
+                assert b"\r\nretry-after: 1\r\n" in head
+                assert (json.loads(body)["code"], json.loads(body)["retryable"]) == ("too_many", True)
+                assert "a second" in json.loads(body)["detail"]
+        for _ in range(3):
+            await first.send(GET + b"\r\n")
+            await first.hears(b"\r\n\r\n")
+        await second.send("not too fast")
+        assert await second.recv() == "not too fast"
+
+
 async def test_an_upgraded_connection_has_one_place() -> None:
     settings = Settings(drain_timeout=5, max_connections_per_address=1)
     async with serving_app(web(), settings) as (url, server), patience():

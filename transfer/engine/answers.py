@@ -11,6 +11,8 @@ from transfer.problems import problem_response
 from transfer.protocol.errors import BadMessage, ShuttingDown, Timeout, TooLarge, TooMany
 
 RETRY_AFTER_SECONDS: Final = 10
+SLOW_DOWN_SECONDS: Final = 1
+"""Whoever came too fast for a second is welcome in the next one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +20,7 @@ class Answers:
     """Whole responses; each ends the connection."""
 
     too_many: bytes
+    too_fast: bytes
     head_too_large: bytes
     line_too_long: bytes
     too_slow: bytes
@@ -28,14 +31,13 @@ class Answers:
     def prepared(cls, max_head_bytes: int, max_head_fields: int) -> "Answers":
         """The answers of a server with these limits."""
         return cls(
-            too_many=_raw(
-                problem_response(
-                    503,
-                    TooMany.code,
-                    "the server has as many connections as it takes, or as it takes from one address: come back later",
-                    retryable=True,
-                    headers={"retry-after": str(RETRY_AFTER_SECONDS)},
-                )
+            too_many=_too_many(
+                "the server has as many connections as it takes, or as it takes from one address: come back later",
+                RETRY_AFTER_SECONDS,
+            ),
+            too_fast=_too_many(
+                "more connections a second than the server takes from one address: come back later",
+                SLOW_DOWN_SECONDS,
             ),
             head_too_large=_too_large(
                 f"the head of a request is at most {max_head_bytes} bytes and {max_head_fields} fields", max_head_bytes
@@ -59,6 +61,12 @@ class Answers:
                 problem_response(400, BadMessage.code, "this port speaks TLS: write https:// instead of http://")
             ),
         )
+
+
+def _too_many(detail: str, seconds: int) -> bytes:
+    """503 and not 429: the clients of WebSockets take that for a refusal, and do not come back."""
+    headers = {"retry-after": str(seconds)}
+    return _raw(problem_response(503, TooMany.code, detail, retryable=True, headers=headers))
 
 
 def _too_large(detail: str, limit: int) -> bytes:

@@ -24,6 +24,8 @@ class ConnectionLimits:
     min_upload_rate: float = limits.MIN_UPLOAD_RATE
     max_connections: int = limits.MAX_CONNECTIONS
     max_connections_per_address: int = limits.MAX_CONNECTIONS_PER_ADDRESS
+    connection_rate: float = limits.CONNECTION_RATE
+    connection_burst: float = limits.CONNECTION_BURST
 
 
 class EngineConfig(uvicorn.Config):
@@ -41,5 +43,10 @@ class EngineConfig(uvicorn.Config):
         self.tls = tls
         """The context of the next connection, for `TlsProtocol`; uvicorn itself knows nothing of TLS."""
         self.limits = connection_limits
-        self.places = Places(connection_limits.max_connections, connection_limits.max_connections_per_address)
+        self.places = Places(
+            connection_limits.max_connections,
+            connection_limits.max_connections_per_address,
+            rate=connection_limits.connection_rate,
+            burst=connection_limits.connection_burst,
+        )
         self.answers = Answers.prepared(connection_limits.max_head_bytes, connection_limits.max_head_fields)

@@ -65,10 +65,12 @@ class HttpProtocol(HttpToolsProtocol):
         self._has_arrived = True
         peer = get_remote_addr(transport)
         address = peer[0] if peer is not None else ""
-        self._place = self._settings.places.take(address)
+        places, answers = self._settings.places, self._settings.answers
+        too_fast = not places.is_slow_enough(address, self.loop.time())
+        self._place = None if too_fast else places.take(address)
         if self._place is None:
-            answer = self._settings.answers.too_many
-            self._surplus = self._settings.places.turn_away(address, transport, answer, self.loop)
+            answer = answers.too_fast if too_fast else answers.too_many
+            self._surplus = places.turn_away(address, transport, answer, self.loop)
         else:
             self._deadline.missed = transport.abort
             self._deadline.start(self._limits.handshake_timeout)

@@ -66,6 +66,17 @@ MAX_CONNECTIONS: Final = 4_096
 MAX_CONNECTIONS_PER_ADDRESS: Final = 1_024
 MAX_UNFINISHED_UPLOADS: Final = 10_000
 
+CONNECTION_RATE: Final = 200.0
+"""A second, from one address. A command of the client makes one connection, and a script that calls it without a pause
+some ten. Each costs the server about a millisecond."""
+CONNECTION_BURST: Final = 1_000.0
+"""About as many as may be open from there: all may come back at once when the server starts again."""
+HEADER_RATE: Final = 10_000.0
+"""A second, of one caller: about what one processor can do, so that small files are never held up by it."""
+HEADER_BURST: Final = 10_000.0
+REQUEST_RATE: Final = 500.0
+REQUEST_BURST: Final = 2_000.0
+
 CLOSE_SUPERSEDED: Final = 4409
 CLOSE_TIMEOUT: Final = 4408
 CLOSE_SHUTTING_DOWN: Final = 1012
