@@ -1,16 +1,19 @@
 """A clock that stands still until a test moves it."""
 
+import asyncio
 from collections.abc import Callable
 
 
 class Timer:
-    def __init__(self, due: float, call: Callable[[], object]) -> None:
+    def __init__(self, due: float, call: Callable[[], object], changed: asyncio.Event) -> None:
+        self._changed = changed
         self.due = due
         self.call = call
         self.cancelled = False
 
     def cancel(self) -> None:
         self.cancelled = True
+        self._changed.set()
 
 
 class Clock:
@@ -19,6 +22,7 @@ class Clock:
     def __init__(self, now: float = 0.0) -> None:
         self.now = now
         self._timers: list[Timer] = []
+        self._changed = asyncio.Event()
 
     def time(self) -> float:
         return self.now
@@ -29,9 +33,22 @@ class Clock:
         return any(not timer.cancelled for timer in self._timers)
 
     def call_later(self, delay: float, callback: Callable[..., object], *arguments: object) -> Timer:
-        timer = Timer(self.now + delay, lambda: callback(*arguments))
+        timer = Timer(self.now + delay, lambda: callback(*arguments), self._changed)
         self._timers.append(timer)
+        self._changed.set()
         return timer
+
+    async def waited_for(self) -> None:
+        """Until somebody waits."""
+        while not self.waits:
+            self._changed.clear()
+            await self._changed.wait()
+
+    async def idle(self) -> None:
+        """Until nobody waits any more."""
+        while self.waits:
+            self._changed.clear()
+            await self._changed.wait()
 
     def advance(self, seconds: float) -> None:
         """Every timer that comes due meanwhile is called at its moment."""

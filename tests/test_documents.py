@@ -359,7 +359,10 @@ LIMITS: Final = [
 ]
 
 
-RATES: Final = ["connection_rate", "connection_burst"]
+RATES: Final = [
+    *("connection_rate", "connection_burst", "header_rate", "header_burst"),
+    *("request_rate", "request_burst", "rate_limit_bytes"),
+]
 
 
 def settings_table(heading: str, fields: Mapping[str, FieldInfo]) -> str:

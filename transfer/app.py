@@ -19,8 +19,10 @@ from transfer.echo import Echo
 from transfer.forwarded import Forwarded
 from transfer.hosts import HostGuard
 from transfer.jwt_tokens import JwtVerifier
+from transfer.pacing import Clock, LoopClock
 from transfer.protocol.errors import NotFound
 from transfer.proxy import Proxy
+from transfer.rates import Rates
 from transfer.session import Sessions
 from transfer.settings import Settings
 from transfer.watch import Watch
@@ -29,9 +31,9 @@ EXPIRY_SECONDS: Final = 60.0
 logger = logging.getLogger("towline.app")
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """The service with these settings; `app.state.store` is its store. The lifespan opens it: StoreRefused. Raises
-    WrongSetting for keys that cannot be read."""
+def create_app(settings: Settings, clock: Clock | None = None) -> FastAPI:
+    """The service with these settings; `app.state.store` is its store. The lifespan opens it: StoreRefused. Rates go by
+    `clock`, by default that of the loop. Raises WrongSetting for keys that cannot be read."""
     store = LocalStore(
         settings.data,
         pending_expiry=settings.pending_expiry,
@@ -58,12 +60,13 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.store = store
     app.state.authenticator = authenticator
-    app.include_router(files.router(store, watch))
+    rates = app.state.rates = Rates(settings, clock or LoopClock())
+    app.include_router(files.router(store, watch, rates))
     app.include_router(unfinished.router(store))
     app.include_router(login.router(authenticator))
     app.include_router(health.router(store))
     proxy = Proxy(settings.proxy, authenticator, watch)
-    app.add_api_websocket_route("/ws", Sessions(store, settings, proxy, authenticator, watch).serve)
+    app.add_api_websocket_route("/ws", Sessions(store, settings, proxy, authenticator, watch, rates).serve)
     app.add_api_websocket_route("/proxy/{upstream}", proxy.serve)
     app.add_api_websocket_route("/echo", Echo(authenticator, watch).serve)
     app.add_api_websocket_route("/{path:path}", no_such_endpoint)

@@ -10,8 +10,9 @@ from fastapi import Depends
 from fastapi.security import HTTPBearer
 from starlette.requests import HTTPConnection
 
-from transfer.auth import Authenticator
+from transfer.auth import Authenticator, address_of
 from transfer.principal import Principal, Scope
+from transfer.rates import Rates, caller_of
 
 _bearer = HTTPBearer(auto_error=False, description="A token of `towline token create`, or of the identity provider")
 
@@ -19,7 +20,10 @@ _bearer = HTTPBearer(auto_error=False, description="A token of `towline token cr
 async def caller(connection: HTTPConnection, _: Annotated[object, Depends(_bearer)]) -> Principal:
     """Raises Unauthorized, TooMany, StorageError."""
     authenticator: Authenticator = connection.scope["app"].state.authenticator
-    return await authenticator.caller(connection)
+    rates: Rates = connection.scope["app"].state.rates
+    principal = await authenticator.caller(connection)
+    rates.take_request(caller_of(principal, address_of(connection)))
+    return principal
 
 
 Caller = Annotated[Principal, Depends(caller)]

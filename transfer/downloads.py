@@ -19,7 +19,7 @@ from transfer.protocol.errors import BadMessage
 from transfer.protocol.limits import MIB
 from transfer.protocol.names import Name
 from transfer.protocol.ranges import Range
-from transfer.streamed import StreamedResponse, Watching
+from transfer.streamed import Sharing, StreamedResponse, Watching
 
 READ_BYTES: Final = MIB
 
@@ -38,9 +38,9 @@ class Unsatisfiable(Exception):
     """The range begins behind the content's end."""
 
 
-def download(content: Content, method: str, headers: Headers, watching: Watching) -> Response:
-    """The answer to a GET or HEAD with these request headers. `content` stays open until it was sent, and `watching`
-    may cut it off."""
+def download(content: Content, method: str, headers: Headers, watching: Watching, sharing: Sharing) -> Response:
+    """The answer to a GET or HEAD with these request headers. `content` stays open until it was sent, as fast as
+    `sharing` says, and `watching` may cut it off."""
     file = content.file
     described = description(file)
     if is_known(headers.get("if-none-match"), described["etag"]):
@@ -53,10 +53,10 @@ def download(content: Content, method: str, headers: Headers, watching: Watching
         return _unsatisfiable(file.size)
     if span is None:
         whole = described | {"content-length": str(file.size)}
-        return StreamedResponse(_read(content, 0, file.size), whole, watching)
+        return StreamedResponse(_read(content, 0, file.size), whole, watching, sharing=sharing)
     shown = f"bytes {span.start}-{span.end - 1}/{file.size}"
     partial = described | {"content-length": str(span.size), "content-range": shown}
-    return StreamedResponse(_read(content, span.start, span.end), partial, watching, 206)
+    return StreamedResponse(_read(content, span.start, span.end), partial, watching, 206, sharing=sharing)
 
 
 def description(file: StoredFile) -> dict[str, str]:

@@ -19,6 +19,7 @@ from starlette.responses import Response
 
 from storage.errors import NameTaken, NotFound
 from storage.store import Content, FilePage, FileQuery, SortKey, Store
+from transfer.auth import address_of
 from transfer.bodies import described, fields_of, text_field
 from transfer.callers import Reader, Remover, Renamer, caller
 from transfer.downloads import download
@@ -29,6 +30,7 @@ from transfer.protocol import limits, names
 from transfer.protocol.errors import BadMessage, InvalidName
 from transfer.protocol.messages import FileEntry
 from transfer.protocol.names import Name
+from transfer.rates import Rates, caller_of
 from transfer.refusals import refusal
 from transfer.streamed import StreamedResponse
 from transfer.watch import Watch
@@ -59,7 +61,7 @@ class NewName(BaseModel):
     name: str
 
 
-def router(store: Store, watch: Watch) -> APIRouter:
+def router(store: Store, watch: Watch, rates: Rates) -> APIRouter:
     """The routes of files in `store`."""
     routes = APIRouter(responses=PROBLEM_RESPONSES, dependencies=[Depends(caller)])
 
@@ -83,7 +85,8 @@ def router(store: Store, watch: Watch) -> APIRouter:
     @routes.get("/files/{name:path}", response_class=Response, responses=DOWNLOAD_RESPONSES)
     async def get_file(request: Request, principal: Reader, content: Annotated[Content, Depends(opened)]) -> Response:
         """Download a file, or a range of it."""
-        return download(content, request.method, request.headers, partial(watch.over, principal))
+        sharing = partial(rates.downloads.share, caller_of(principal, address_of(request)))
+        return download(content, request.method, request.headers, partial(watch.over, principal), sharing)
 
     routes.add_api_route("/files/{name:path}", get_file, methods=["HEAD"], include_in_schema=False)
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 from transfer.buckets import Buckets
 from transfer.fair_queue import FairQueue, Flow, Request
@@ -80,8 +80,9 @@ class Caller:
 class Share:
     """What one thing that a caller does may take of the caller's rate; without a rate all that it likes."""
 
-    def __init__(self, caller: Caller | None = None) -> None:
+    def __init__(self, caller: Caller | None = None, part: int | None = None) -> None:
         self._caller = caller
+        self._part = part
         self._flow = Flow(0.0) if caller is None else caller.join()
 
     def ask(self, amount: float) -> "asyncio.Future[None] | None":
@@ -97,6 +98,28 @@ class Share:
         granted.add_done_callback(lambda _: caller.withdraw(request))
         return granted
 
+    def parts(self, piece: bytes) -> Iterator[bytes]:
+        """Bytes in parts that are short enough to be sent evenly."""
+        if self._part is None or len(piece) <= self._part:
+            yield piece
+            return
+        for start in range(0, len(piece), self._part):
+            yield piece[start : start + self._part]
+
+
+async def granted_unless(granted: "asyncio.Future[None]", gone: "asyncio.Future[Any]") -> None:
+    """Wait for what was asked for; give it up when `gone` is done before."""
+    try:
+        await asyncio.wait([granted, gone], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        granted.cancel()
+
+
+@contextmanager
+def unpaced() -> Iterator[Share]:
+    """The share of what nobody slows down."""
+    yield Share()
+
 
 def _done(granted: "asyncio.Future[None]") -> None:
     if not granted.done():
@@ -106,8 +129,10 @@ def _done(granted: "asyncio.Future[None]") -> None:
 class Paces:
     """One rate, which every caller has for themselves. None: there is no limit."""
 
-    def __init__(self, rate: float | None, burst: float, clock: Clock) -> None:
+    def __init__(self, rate: float | None, burst: float, clock: Clock, part: int | None = None) -> None:
         self.rate = rate
+        """A second."""
+        self._part = part
         self._buckets = Buckets(rate or 1.0, burst)
         self._clock = clock
         self._callers: dict[str, Caller] = {}
@@ -116,14 +141,15 @@ class Paces:
     def share(self, caller: str) -> Iterator[Share]:
         """While entered, this is one of the things that the caller does."""
         if self.rate is None:
-            yield Share()
+            with unpaced() as share:
+                yield share
             return
         one = self._callers.get(caller)
         if one is None:
             one = self._callers[caller] = Caller(self._buckets.of(caller, self._clock.time()), self._clock)
         one.shares += 1
         try:
-            yield Share(one)
+            yield Share(one, self._part)
         finally:
             one.shares -= 1
             if not one.shares:

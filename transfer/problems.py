@@ -73,7 +73,9 @@ def problem_response(
 
 def answer(error: TransferError) -> Response:
     """The answer for an error of the protocol."""
-    headers = {"www-authenticate": "Bearer"} if isinstance(error, Unauthorized) else None
+    headers = {"www-authenticate": "Bearer"} if isinstance(error, Unauthorized) else {}
+    if (seconds := error.facts.get("retry_after")) is not None:
+        headers["retry-after"] = str(seconds)
     return problem_response(
         error.http_status, error.code, error.message, retryable=error.retryable, facts=error.facts, headers=headers
     )

@@ -1,8 +1,8 @@
 """`/ws`: read a header, hand over to its mode, send the replies in the order of the headers.
 
-A session has one reader, which never stops receiving while the client keeps within its window (uvicorn reads pongs
-only while somebody receives), one sender, and a task for each operation that is under way. Operations that must not
-overlap wait for those before them; small files and echoes do not.
+A session has one reader, which never stops receiving while the client keeps within its window and the caller's rates
+(uvicorn reads pongs only while somebody receives), one sender, and a task for each operation that is under way.
+Operations that must not overlap wait for those before them; small files and echoes do not.
 
 Who the caller is may stand on the upgrade, or in a first frame; before that nothing else is read. When the server
 stops, or the caller's right ends, a session ends by itself: see `_drain_when_told` and `_leave_when_cut`.
@@ -20,11 +20,11 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDiscon
 from storage.errors import StorageError
 from storage.store import Store
 from transfer import logs
-from transfer.auth import Authenticator
+from transfer.auth import Authenticator, address_of
 from transfer.budget import ReceiveBudget
 from transfer.deadlines import Deadline
 from transfer.engine.farewell import abort, farewell
-from transfer.engine.scope import ARRIVALS, DRAIN, MESSAGE_LIMIT
+from transfer.engine.scope import ARRIVALS, DRAIN, GONE, MESSAGE_LIMIT
 from transfer.protocol import limits
 from transfer.protocol.errors import (
     BadMessage,
@@ -53,9 +53,11 @@ from transfer.protocol.messages import (
 )
 from transfer.protocol.receiver import Receiver
 from transfer.proxy import Proxy, ready
+from transfer.rates import Rates, caller_of, piece_of, window_of
 from transfer.refusals import refusal
 from transfer.settings import Settings
 from transfer.standing import Standing
+from transfer.throttle import Throttle
 from transfer.uploads import Operation, Shared, SmallUpload, UploadOperation, is_small
 from transfer.watch import Watch
 
@@ -96,15 +98,25 @@ class Sessions:
     """Serves `/ws` for an application; what its connections share is here."""
 
     def __init__(
-        self, store: Store, settings: Settings, proxy: Proxy, authenticator: Authenticator, watch: Watch
+        self,
+        store: Store,
+        settings: Settings,
+        proxy: Proxy,
+        authenticator: Authenticator,
+        watch: Watch,
+        rates: Rates,
     ) -> None:
         self._store = store
+        self._rates = rates
         self._settings = settings
         self._proxy = proxy
         self._authenticator = authenticator
         self._watch = watch
+        rate = settings.rate_limit_bytes
         self._budget = ReceiveBudget(
-            settings.receive_budget_bytes, window=settings.window, chunk_size=settings.chunk_size
+            settings.receive_budget_bytes,
+            window=window_of(rate, settings.window),
+            chunk_size=piece_of(rate, settings.chunk_size),
         )
 
     async def serve(self, websocket: WebSocket) -> None:
@@ -119,8 +131,12 @@ class Sessions:
         if principal is None:
             websocket.scope["extensions"][MESSAGE_LIMIT](limits.MAX_MESSAGE_BYTES_BEFORE_AUTH)
         await websocket.accept(subprotocol=limits.PROTOCOL if offered else None)
-        with Standing(websocket, self._authenticator, self._watch, principal) as standing:
-            await Session(websocket, self._store, self._settings, self._budget, self._proxy, standing).run()
+        address, gone = address_of(websocket), websocket.scope["extensions"][GONE]
+        with (
+            Standing(websocket, self._authenticator, self._watch, principal) as standing,
+            Throttle(self._rates, lambda: caller_of(standing.principal, address), gone) as throttle,
+        ):
+            await Session(websocket, self._store, self._settings, self._budget, self._proxy, standing, throttle).run()
 
 
 class Session:
@@ -134,8 +150,10 @@ class Session:
         budget: ReceiveBudget,
         proxy: Proxy,
         standing: Standing,
+        throttle: Throttle,
     ) -> None:
         self._websocket = websocket
+        self._throttle = throttle
         self._standing = standing
         self._proxy = proxy
         self._held = 0
@@ -149,6 +167,7 @@ class Session:
             freed=self._freed,
             arrivals=websocket.scope["extensions"][ARRIVALS],
             alone=lambda: len(self._turns) <= 1,
+            held_up=lambda: throttle.seconds,
             min_upload_rate=settings.min_upload_rate,
             rate_period=settings.rate_period,
         )
@@ -208,12 +227,14 @@ class Session:
                 if not self._standing.known:
                     await self._take_first(content)
                 elif isinstance(content, bytes):
+                    await self._throttle.content(len(content))
                     self._take_chunk(content)
                     await self._wait_for_room()
                 elif (message := await self._parsed(content)) is not None:
                     await self._take_message(message, group)
             except TransferError as error:
                 self._dismissed = self._dismissed or isinstance(error, Unauthorized)
+                await self._throttle.operation()
                 await self._refuse(error, begins=isinstance(content, bytes))
         for turn in self._turns:
             if turn.operation is not None:
@@ -303,6 +324,7 @@ class Session:
     async def _take_header(
         self, header: TextHeader | ProxyHeader | UploadHeader | EofMessage, group: asyncio.TaskGroup
     ) -> None:
+        await self._throttle.operation()
         if self._draining:
             await self._refuse(_shutting_down(header.ref), begins=True)
             return
@@ -388,6 +410,7 @@ class Session:
         try:
             return parse_client_message(text)
         except TransferError as error:
+            await self._throttle.operation()
             await self._refuse(error, begins=True)
             return None
 

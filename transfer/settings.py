@@ -223,6 +223,29 @@ class Settings(BaseSettings):
     connection_burst: float = Field(
         default=limits.CONNECTION_BURST, ge=1, description="how many of them may come at once after a pause"
     )
+    header_rate: float = Field(
+        default=limits.HEADER_RATE,
+        gt=0,
+        allow_inf_nan=False,
+        description="headers a second on `/ws`, of one caller; more are slowed down",
+    )
+    header_burst: float = Field(
+        default=limits.HEADER_BURST, ge=1, description="how many of them may come at once after a pause"
+    )
+    request_rate: float = Field(
+        default=limits.REQUEST_RATE,
+        gt=0,
+        allow_inf_nan=False,
+        description="HTTP requests a second, of one caller",
+    )
+    request_burst: float = Field(
+        default=limits.REQUEST_BURST, ge=1, description="how many of them may come at once after a pause"
+    )
+    rate_limit_bytes: int | None = Field(
+        default=None,
+        gt=0,
+        description="bytes a second of all uploads of one caller together, and as many of their downloads",
+    )
 
     proxy: ProxySettings = Field(default=ProxySettings(), description="tunnels to other WebSocket servers")
     jwt: JwtSettings | None = Field(default=None, description="tokens of an identity provider, beside the server's own")

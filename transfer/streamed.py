@@ -9,9 +9,12 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from storage.errors import StorageError
+from transfer.pacing import Share, granted_unless, unpaced
 
 Watching = Callable[[Callable[[str], None]], AbstractContextManager[object]]
 """Is entered for as long as something goes on, and may call what it is given, to end that, with a sentence why."""
+Sharing = Callable[[], AbstractContextManager[Share]]
+"""Is entered for as long as something is sent, and says how fast."""
 logger = logging.getLogger("towline.http")
 
 
@@ -28,12 +31,15 @@ class StreamedResponse(Response):
         headers: Mapping[str, str],
         watching: Watching,
         status_code: int = 200,
+        *,
+        sharing: Sharing = unpaced,
     ) -> None:
         super().__init__(None, status_code, headers)
         if "content-length" not in headers:
             del self.headers["content-length"]  # chunks say themselves where they end
         self._pieces = pieces
         self._watching = watching
+        self._sharing = sharing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with aclosing(self._pieces) as pieces:
@@ -53,14 +59,25 @@ class StreamedResponse(Response):
         async with asyncio.TaskGroup() as group:
             gone = group.create_task(_disconnect(receive))
             try:
-                while piece and not gone.done():
-                    await send({"type": "http.response.body", "body": piece, "more_body": True})
-                    piece = await anext(self._pieces, b"")
+                with self._sharing() as share:
+                    while piece and not gone.done():
+                        await _send_paced(piece, share, gone, send)
+                        piece = await anext(self._pieces, b"")
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
             except StorageError as failed:
                 logger.error("a response was cut off: %s", failed)
             finally:
                 gone.cancel()
+
+
+async def _send_paced(piece: bytes, share: Share, gone: "asyncio.Task[None]", send: Send) -> None:
+    """Send it, in parts as large as the pace says, as long as the client is there."""
+    for part in share.parts(piece):
+        if (granted := share.ask(len(part))) is not None:
+            await granted_unless(granted, gone)
+        if gone.done():
+            return
+        await send({"type": "http.response.body", "body": part, "more_body": True})
 
 
 async def _disconnect(receive: Receive) -> None:

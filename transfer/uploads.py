@@ -68,6 +68,8 @@ class Shared:
     arrivals: Arrivals
     alone: Callable[[], bool]
     """Whether all but one of the connection's operations were worked off."""
+    held_up: Callable[[], float]
+    """For how many seconds in all nothing was received, because the caller's rate was used up."""
     min_upload_rate: float
     rate_period: float
 
@@ -135,9 +137,10 @@ class Operation:
         if self._may_compare or not self.receiver.lacks_bytes:
             await self._inbox.wait(seconds)
             return
-        pace, began = self._pace, time.monotonic()
+        pace, began, held_up = self._pace, time.monotonic(), self._shared.held_up()
         await self._inbox.wait(pace.step if seconds is None else min(seconds, pace.step))
-        waited, received = time.monotonic() - began, self._shared.arrivals.received_bytes
+        waited = time.monotonic() - began - (self._shared.held_up() - held_up)
+        received = self._shared.arrivals.received_bytes
         if self._shared.alone() and pace.waited(waited, received) and self.receiver.lacks_bytes:
             rate, period = self._shared.min_upload_rate, self._shared.rate_period
             self.fail(Timeout(f"less than {rate:g} bytes a second over {period:g} s: resume it later", limit=rate))

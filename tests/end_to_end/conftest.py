@@ -20,6 +20,7 @@ from websockets.typing import Subprotocol
 from storage.local import LocalStore
 from tests.server import http_client, serving_apart
 from transfer.app import create_app
+from transfer.pacing import Clock
 from transfer.server import Server
 from transfer.settings import Settings
 
@@ -268,7 +269,7 @@ def overrides() -> Json:
 
 
 @asynccontextmanager
-async def serving(folder: Path, overrides: Json) -> AsyncIterator[Service]:
+async def serving(folder: Path, overrides: Json, clock: Clock | None = None) -> AsyncIterator[Service]:
     """A server. Whatever a test does to it, it logs no traceback and leaves nothing that should not be there."""
     log, towline = Log(), logging.getLogger("towline")
     before = towline.level
@@ -277,7 +278,7 @@ async def serving(folder: Path, overrides: Json) -> AsyncIterator[Service]:
     try:
         defaults = {"data": folder / "data", "min_free_bytes": 0, "take_over_seconds": PATIENCE}
         settings = Settings.model_validate(defaults | overrides)
-        app = create_app(settings)
+        app = create_app(settings, clock)
         async with serving_apart(app, settings) as (url, server):
             service = Service(url, settings.data, log, app.state.store, server)
             yield service

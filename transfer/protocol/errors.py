@@ -189,7 +189,7 @@ class ProxyFailed(TransferError):
 
 class TooMany(TransferError):
     """Over a limit of numbers. Of what the caller has itself, uploads and tunnels, it has to end some; of connections,
-    which others have too, some end anyway: that is `retryable`."""
+    which others have too, some end anyway, and what came too fast may come again: that is `retryable`."""
 
     code = "too_many"
     http_status = 429

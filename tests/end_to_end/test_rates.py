@@ -1,0 +1,176 @@
+"""What is slowed down and what is refused, by the caller's rates, on a clock that stands still until a test moves it.
+
+Nothing of the server's own goes by that clock: what has its time while it stands still does not wait for a rate.
+"""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.clock import Clock
+from tests.end_to_end.conftest import Json, Peer, Service, chunks, eof, header, serving, small
+from tests.end_to_end.scene import content
+
+SLOW: Json = {"rate_limit_bytes": 1}
+IMPATIENT: Json = {"min_upload_rate": 1_000, "rate_period": 0.4, "header_timeout": 1.0}
+CONTENT = content(1 << 16)
+a_byte_a_second = pytest.mark.parametrize("overrides", [SLOW])
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+async def service(tmp_path: Path, overrides: Json, clock: Clock) -> AsyncIterator[Service]:
+    """A server whose rates go by the clock."""
+    async with serving(tmp_path, overrides, clock) as service:
+        yield service
+
+
+async def held_up(service: Service, clock: Clock, peer: Peer, size: int | None = 300, name: str = "a") -> Json:
+    """An upload whose first chunk of 100 bytes is durable, and whose second one waits for the rate."""
+    ready = await peer.begin(name, size)
+    await peer.send(CONTENT[:100])
+    await peer.acked(100)
+    await peer.send(CONTENT[100:200])
+    await clock.waited_for()
+    return ready
+
+
+@a_byte_a_second
+async def test_beyond_the_rate_an_upload_waits_and_nobody_else_does(service: Service, clock: Clock) -> None:
+    async with service.connected() as slow, service.connected() as other:
+        await held_up(service, clock, slow)
+        await other.send({"type": "text", "text": "an echo"})
+        assert (await other.receive())["text"] == "an echo"
+        assert [upload["offset"] for upload in await service.unfinished()] == [100]
+        clock.advance(99)
+        await other.send({"type": "text", "text": "not yet"})
+        assert (await other.receive())["text"] == "not yet"
+        assert [upload["offset"] for upload in await service.unfinished()] == [100]
+        clock.advance(1)
+        await slow.acked(200)
+        await slow.send(CONTENT[200:300], eof(CONTENT[:300]))
+        await clock.waited_for()
+        clock.advance(100)
+        await slow.hear("complete")
+    assert await service.stored("a") == CONTENT[:300]
+
+
+@a_byte_a_second
+async def test_uploads_of_one_caller_share_its_rate(service: Service, clock: Clock) -> None:
+    async with service.connected() as one, service.connected() as other:
+        await held_up(service, clock, one)
+        await other.send(*small("small", b"abc"))
+        await other.send({"type": "text", "text": "behind the file"})
+        clock.advance(100 + 100)
+        await other.hear("complete")
+        await other.hear("echo")
+
+
+@a_byte_a_second
+async def test_a_client_is_asked_for_no_more_than_the_rate_takes_in_a_second(service: Service) -> None:
+    async with service.connected() as peer:
+        ready = await peer.begin("a", 1 << 20)
+        assert (ready["chunk_size"], ready["window"]) == (1_024, 1_024)
+
+
+@pytest.mark.parametrize("overrides", [SLOW | IMPATIENT])
+async def test_whoever_is_held_up_is_not_too_slow(service: Service, clock: Clock) -> None:
+    async with service.connected() as held, service.connected() as silent:
+        await held_up(service, clock, held)
+        await silent.begin("silent", 100)
+        await silent.refused("timeout")
+        assert await silent.closed() == 4408
+        clock.advance(100)
+        await held.acked(200)
+        await held.refused("timeout")
+
+
+@a_byte_a_second
+async def test_whoever_is_held_up_hears_at_once_that_the_server_stops(service: Service, clock: Clock) -> None:
+    async with service.connected() as held:
+        await held_up(service, clock, held)
+        service.server.stop()
+        await held.refused("shutting_down")
+        assert await held.closed() == 1012
+    await clock.idle()
+
+
+@a_byte_a_second
+async def test_whoever_is_held_up_hears_at_once_that_another_has_taken_over(service: Service, clock: Clock) -> None:
+    async with service.connected() as held, service.connected() as newcomer:
+        ready = await held_up(service, clock, held)
+        again = await newcomer.begin("a", 300, upload_id=ready["upload_id"])
+        assert again["offset"] == 100
+        await held.refused("superseded")
+        assert await held.closed() == 4409
+        await newcomer.send({"type": "cancel"})
+        await newcomer.hear("cancelled")
+    await clock.idle()
+
+
+@a_byte_a_second
+async def test_a_download_is_sent_at_the_rate_and_given_up_with_its_reader(service: Service, clock: Clock) -> None:
+    async with service.connected() as peer:
+        await peer.send(header("a", 5_000, offset=0), *chunks(CONTENT[:5_000]), eof(CONTENT[:5_000]))
+        await peer.hear("complete")
+    async with service.http() as http, http.stream("GET", "/files/a") as answer:
+        pieces = answer.aiter_raw()
+        assert await anext(pieces) == CONTENT[:1_024]
+        await clock.waited_for()
+        clock.advance(1_024)
+        assert await anext(pieces) == CONTENT[1_024:2_048]
+        await clock.waited_for()
+        assert (await http.get("/files")).status_code == 200
+    await clock.idle()
+
+
+@pytest.mark.parametrize("overrides", [{"header_rate": 1, "header_burst": 3}])
+async def test_headers_beyond_the_rate_wait_and_nothing_is_refused(service: Service, clock: Clock) -> None:
+    async with service.connected() as quick, service.connected("/echo") as other:
+        texts = [{"type": "text", "text": str(number)} for number in range(4)]
+        await quick.send(*texts, *small("a", b"abc"), "no json")
+        for number in range(3):
+            assert (await quick.receive())["text"] == str(number)
+        await clock.waited_for()
+        await other.send('"nobody waits here"')
+        assert str(await other.receive()) == "nobody waits here"
+        clock.advance(1)
+        assert (await quick.receive())["text"] == "3"
+        await clock.waited_for()
+        clock.advance(1)
+        await quick.hear("complete")
+        await clock.waited_for()
+        clock.advance(1)
+        await quick.refused("bad_message")
+
+
+@pytest.mark.parametrize("overrides", [{"header_rate": 1, "header_burst": 1}])
+async def test_headers_of_all_connections_count_together(service: Service, clock: Clock) -> None:
+    async with service.connected() as one, service.connected() as other:
+        await one.send({"type": "text", "text": "first"})
+        await one.hear("echo")
+        await other.send({"type": "text", "text": "second"})
+        await clock.waited_for()
+        clock.advance(1)
+        await other.hear("echo")
+
+
+@pytest.mark.parametrize("overrides", [{"request_rate": 0.5, "request_burst": 2}])
+async def test_requests_beyond_the_rate_are_refused_for_a_moment(service: Service, clock: Clock) -> None:
+    async with service.http() as http:
+        for _ in range(2):
+            assert (await http.get("/files")).status_code == 200
+        for method, path in (("GET", "/files"), ("DELETE", "/files/a"), ("GET", "/uploads")):
+            refused = await http.request(method, path)
+            assert (refused.status_code, refused.headers["retry-after"]) == (429, "2")
+            problem = refused.json()
+            assert (problem["code"], problem["retryable"], problem["retry_after"]) == ("too_many", True, 2)
+        assert (await http.get("/health/live")).status_code == 200
+        clock.advance(2)
+        assert (await http.get("/files")).status_code == 200
+        assert (await http.get("/files")).status_code == 429
