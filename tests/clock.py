@@ -28,9 +28,9 @@ class Clock:
         return self.now
 
     @property
-    def waits(self) -> bool:
-        """Whether anything is still to be called."""
-        return any(not timer.cancelled for timer in self._timers)
+    def waits(self) -> int:
+        """How many things are still to be called."""
+        return sum(not timer.cancelled for timer in self._timers)
 
     def call_later(self, delay: float, callback: Callable[..., object], *arguments: object) -> Timer:
         timer = Timer(self.now + delay, lambda: callback(*arguments), self._changed)
@@ -38,9 +38,9 @@ class Clock:
         self._changed.set()
         return timer
 
-    async def waited_for(self) -> None:
-        """Until somebody waits."""
-        while not self.waits:
+    async def waited_for(self, count: int = 1) -> None:
+        """Until so many wait."""
+        while self.waits < count:
             self._changed.clear()
             await self._changed.wait()
 

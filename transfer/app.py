@@ -13,6 +13,7 @@ from storage.errors import StorageError
 from storage.local import LocalStore
 from storage.store import Store
 from transfer import __version__, files, health, login, problems, unfinished
+from transfer.attempts import FailedAttempts
 from transfer.auth import Authenticator, NoTokenInUrl
 from transfer.cross_origin import CrossOrigin
 from transfer.echo import Echo
@@ -32,8 +33,8 @@ logger = logging.getLogger("towline.app")
 
 
 def create_app(settings: Settings, clock: Clock | None = None) -> FastAPI:
-    """The service with these settings; `app.state.store` is its store. The lifespan opens it: StoreRefused. Rates go by
-    `clock`, by default that of the loop. Raises WrongSetting for keys that cannot be read."""
+    """The service with these settings; `app.state.store` is its store. The lifespan opens it: StoreRefused. Rates and
+    penalties go by `clock`, by default that of the loop. Raises WrongSetting for keys that cannot be read."""
     store = LocalStore(
         settings.data,
         pending_expiry=settings.pending_expiry,
@@ -42,8 +43,10 @@ def create_app(settings: Settings, clock: Clock | None = None) -> FastAPI:
         max_unfinished_uploads=settings.max_unfinished_uploads,
     )
 
+    clock = clock or LoopClock()
     verifier = None if settings.jwt is None else JwtVerifier(settings.jwt)
-    authenticator, watch = Authenticator(store, verifier=verifier), Watch(store)
+    attempts = FailedAttempts(clock)
+    authenticator, watch = Authenticator(store, verifier=verifier, failed=attempts.failed), Watch(store)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -60,7 +63,7 @@ def create_app(settings: Settings, clock: Clock | None = None) -> FastAPI:
     )
     app.state.store = store
     app.state.authenticator = authenticator
-    rates = app.state.rates = Rates(settings, clock or LoopClock())
+    rates = app.state.rates = Rates(settings, clock)
     app.include_router(files.router(store, watch, rates))
     app.include_router(unfinished.router(store))
     app.include_router(login.router(authenticator))

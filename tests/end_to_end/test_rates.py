@@ -3,6 +3,7 @@
 Nothing of the server's own goes by that clock: what has its time while it stands still does not wait for a rate.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -11,6 +12,9 @@ import pytest
 from tests.clock import Clock
 from tests.end_to_end.conftest import Json, Peer, Service, chunks, eof, header, serving, small
 from tests.end_to_end.scene import content
+from tests.tokens import bearer, token_for
+from transfer.attempts import FREE, MAX_WAITING_PER_ADDRESS
+from transfer.tokens import Secret
 
 SLOW: Json = {"rate_limit_bytes": 1}
 IMPATIENT: Json = {"min_upload_rate": 1_000, "rate_period": 0.4, "header_timeout": 1.0}
@@ -174,3 +178,39 @@ async def test_requests_beyond_the_rate_are_refused_for_a_moment(service: Servic
         clock.advance(2)
         assert (await http.get("/files")).status_code == 200
         assert (await http.get("/files")).status_code == 429
+
+
+async def test_wrong_tokens_wait_for_their_refusal_and_right_ones_for_nothing(service: Service, clock: Clock) -> None:
+    token = await token_for(service.store, "alice")
+    async with service.http() as http:
+
+        async def shows(secret: Secret) -> int:
+            return (await http.get("/files", headers=bearer(secret))).status_code
+
+        assert [await shows(Secret.new()) for _ in range(FREE)] == [401] * FREE
+        waiting = []
+        for count in range(1, MAX_WAITING_PER_ADDRESS + 1):
+            waiting.append(asyncio.create_task(shows(Secret.new())))
+            await clock.waited_for(count)
+        assert await shows(token) == 200
+        refused = await http.get("/files", headers=bearer(Secret.new()))
+        assert (refused.status_code, refused.headers["retry-after"]) == (429, "4")
+        assert (refused.json()["code"], refused.json()["retryable"]) == ("too_many", True)
+        assert not any(task.done() for task in waiting)
+        clock.advance(2)
+        assert await asyncio.gather(*waiting) == [401] * MAX_WAITING_PER_ADDRESS
+        assert await shows(token) == 200
+
+
+async def test_wrong_tokens_in_frames_and_on_upgrades_count_too(service: Service, clock: Clock) -> None:
+    await token_for(service.store, "alice")
+    for _ in range(FREE):
+        async with service.connected() as peer:
+            await peer.send({"type": "auth", "token": Secret.new().text})
+            await peer.refused("unauthorized")
+            assert await peer.closed() == 1008
+    async with service.connected() as peer:
+        await peer.send({"type": "auth", "token": Secret.new().text})
+        await clock.waited_for()
+        clock.advance(0.25)
+        await peer.refused("unauthorized")
