@@ -1,4 +1,5 @@
-"""Commands of other packages, from the entry point group `towline.commands`: plain functions, annotated for typer.
+"""Commands of other packages, from the entry point group `towline.commands`: plain functions, annotated for typer, or
+typer apps with commands of their own.
 
 They are loaded only when they are asked for. One that does not load is said to be broken, and does not keep the others
 from working.
@@ -20,6 +21,7 @@ GROUP: Final = "towline.commands"
 def add_commands_of_others(app: typer.Typer, arguments: Sequence[str]) -> None:
     """Add what these arguments ask for from the entry points: one command, or all of them for a help text."""
     own = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
+    own |= {group.name for group in app.registered_groups if group.name}
     if arguments and arguments[0] in own:
         return
     known = {entry.name: entry for entry in entry_points(group=GROUP) if entry.name not in own}
@@ -30,7 +32,11 @@ def add_commands_of_others(app: typer.Typer, arguments: Sequence[str]) -> None:
 
 def _add(app: typer.Typer, entry: EntryPoint) -> None:
     try:
-        app.command(entry.name)(entry.load())
+        loaded = entry.load()
+        if isinstance(loaded, typer.Typer):
+            app.add_typer(loaded, name=entry.name)
+        else:
+            app.command(entry.name)(loaded)
     except Exception as error:  # noqa: BLE001 - the import of another package fails in its own way
         reason = f"the command {entry.name} does not work here: {type(error).__name__}: {error}"
         settings = {"ignore_unknown_options": True, "allow_extra_args": True}

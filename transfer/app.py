@@ -12,7 +12,7 @@ from starlette.types import ASGIApp
 from storage.errors import StorageError
 from storage.local import LocalStore
 from storage.store import Store
-from transfer import __version__, files, health, login, problems, unfinished
+from transfer import __version__, files, health, login, problems, token_routes, unfinished
 from transfer.attempts import FailedAttempts
 from transfer.auth import Authenticator, NoTokenInUrl
 from transfer.cross_origin import CrossOrigin
@@ -67,6 +67,7 @@ def create_app(settings: Settings, clock: Clock | None = None) -> FastAPI:
     app.include_router(files.router(store, watch, rates))
     app.include_router(unfinished.router(store))
     app.include_router(login.router(authenticator))
+    app.include_router(token_routes.router(store))
     app.include_router(health.router(store))
     proxy = Proxy(settings.proxy, authenticator, watch)
     app.add_api_websocket_route("/ws", Sessions(store, settings, proxy, authenticator, watch, rates).serve)

@@ -1,11 +1,53 @@
 """The body of a request that carries a JSON object: read strictly, and no longer than a header may be."""
 
-from pydantic import BaseModel, JsonValue
+from typing import Final, TypeVar
+
+from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 from starlette.requests import ClientDisconnect, Request
 
-from transfer.protocol import limits
+from transfer.problems import shown
+from transfer.protocol import errors, limits
 from transfer.protocol.errors import BadMessage, TooLarge
 from transfer.protocol.messages import read_object
+from transfer.protocol.names import InvalidName
+
+SECRET_FIELDS: Final = frozenset(["token", "password"])
+
+
+class Body(BaseModel):
+    """What a request asks for. A field that is not known is refused: it might have been a limit, misspelt."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+
+Read = TypeVar("Read", bound=Body)
+
+
+async def body_of(request: Request, model: type[Read]) -> Read:
+    """The body, read as what it should be. Raises TooLarge, BadMessage, InvalidName."""
+    fields = await fields_of(request)
+    try:
+        return model.model_validate(fields)
+    except ValidationError as refused:
+        raise _refusal(refused) from None
+
+
+def _refusal(refused: ValidationError) -> errors.TransferError:
+    """The error for the first thing that is wrong; it does not show what may be secret."""
+    first = refused.errors(include_url=False)[0]
+    cause = first.get("ctx", {}).get("error")
+    if isinstance(cause, InvalidName):
+        return errors.InvalidName(str(cause), rule=cause.rule)
+    field = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return BadMessage(f"there is no field {shown(field)} here")
+    if first["type"] == "missing":
+        return BadMessage(f"the field {field} is missing", field=field)
+    problem = str(cause) if cause is not None else first["msg"].lower()
+    if not field:
+        return BadMessage(f"fields that do not fit together: {problem}")
+    got = "" if SECRET_FIELDS.intersection(first["loc"]) else f", got {shown(first['input'])}"
+    return BadMessage(f"the field {field} is wrong: {problem}{got}", field=field)
 
 
 async def fields_of(request: Request) -> dict[str, JsonValue]:

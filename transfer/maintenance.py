@@ -23,8 +23,8 @@ Data = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Write one JSON object a line to stdout, for programs.")]
 
 
-def _folder(data: Path | None) -> Path:
-    """Raises WrongSetting."""
+def folder_of(data: Path | None) -> Path:
+    """The data folder that a command is for. Raises WrongSetting."""
     return load_settings().data if data is None else load_settings(data=data).data
 
 
@@ -63,7 +63,7 @@ def verify(
         from transfer.protocol.names import InvalidName
 
         try:
-            with Verification(_folder(data), names or (), on_read=terminal.advance) as verification:
+            with Verification(folder_of(data), names or (), on_read=terminal.advance) as verification:
                 if not names:
                     verification.check_catalog()
                 return _verify(verification, terminal)
@@ -142,7 +142,7 @@ def backup(
     def work(terminal: Terminal) -> int:
         from storage.backup import back_up
 
-        done = back_up(_folder(data), folder, terminal)
+        done = back_up(folder_of(data), folder, terminal)
         for name in done.lost:
             terminal.tell(
                 "lost",
@@ -193,7 +193,7 @@ def recover(*, data: Data = None, as_json: Json = False) -> None:
         from storage.salvage import salvage
         from transfer.principal import ANONYMOUS
 
-        where = _folder(data)
+        where = folder_of(data)
         done = salvage(where, ANONYMOUS.subject, terminal)
         if done.kept_catalog:
             line = "store.json was written anew: every file and upload keeps its name"

@@ -54,6 +54,10 @@ class Principal:
         """Whether the name is within the prefix, in exactly this spelling."""
         return name.value.startswith(self.prefix)
 
+    def reaches_all_of(self, prefix: str) -> bool:
+        """Whether every name that begins so is within the prefix."""
+        return prefix.startswith(self.prefix)
+
     def may_read(self, name: Name, owner: str) -> bool:
         """Whether they may learn anything of this file: their own, or one within the prefix."""
         return self.reaches(name) and (self.may("read") or (self.visit is None and owner == self.subject))
@@ -70,11 +74,25 @@ class Principal:
             sentence = f"the token is for names that begin with {self.prefix!r}, which {name.value!r} does not"
             raise Forbidden(sentence, prefix=self.prefix)
 
+    def require_prefix(self, prefix: str) -> None:
+        """Raises Forbidden when names that begin so may lie outside of the prefix."""
+        if not self.reaches_all_of(prefix):
+            sentence = f"the token is for names that begin with {self.prefix!r}, and can hand out no others"
+            raise Forbidden(sentence, prefix=self.prefix)
+
 
 ANONYMOUS: Final = Principal(subject="anonymous", scopes=SCOPES - {"admin"})
 """Everybody, while nobody has to prove who they are. Nobody becomes an administrator that way."""
 NOBODY: Final = Principal(subject="unknown", scopes=frozenset())
 """Somebody who has not said who they are where that is asked for."""
+
+
+def parse_scopes(text: str) -> frozenset[Scope]:
+    """Scopes with commas between them. Raises ValueError."""
+    named = {part.strip() for part in text.split(",")}
+    if unknown := sorted(named - SCOPES):
+        raise ValueError(f"{unknown[0]!r} is no scope: write upload,read,delete, or proxy or admin among them")
+    return frozenset(scope for scope in SCOPES if scope in named)
 
 
 def parse_subject(text: str) -> str:

@@ -11,6 +11,7 @@ from pydantic import JsonValue
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from transfer.protocol.errors import TransferError
 from transfer.settings import WrongSetting
 
 FAILED: Final = 1
@@ -54,17 +55,29 @@ class Terminal:
 
     def tell(self, event: str, line: str, **facts: JsonValue) -> None:
         """Say it as a line, or the facts as an object."""
-        text = json.dumps({"event": event, **facts}) if self._as_json else line
+        text = json.dumps({"event": event, **facts}) if self._as_json else _printable(line)
         self._progress.stop()  # the bar goes, the line stays, the bar comes back
         print(text, flush=True)
         self._progress.start()
+
+    def remark(self, sentence: str) -> None:
+        """Something for people alone, to stderr: programs have it among the facts of a result."""
+        if not self._as_json:
+            self._progress.stop()
+            print(_printable(sentence), file=sys.stderr, flush=True)
+            self._progress.start()
 
     def refuse(self, sentence: str) -> None:
         if self._as_json:
             self.tell("error", "", message=sentence)
         else:
             self._progress.stop()
-            print(f"towline: {sentence}", file=sys.stderr, flush=True)
+            print(f"towline: {_printable(sentence)}", file=sys.stderr, flush=True)
+
+
+def _printable(line: str) -> str:
+    """A line of which a terminal obeys nothing, whoever chose the words in it."""
+    return line if line.isprintable() else repr(line)[1:-1]
 
 
 def run(work: Callable[[Terminal], int], *, as_json: bool, interrupted: str) -> NoReturn:
@@ -80,12 +93,12 @@ def run(work: Callable[[Terminal], int], *, as_json: bool, interrupted: str) -> 
         except (Misused, WrongSetting) as wrong:
             terminal.refuse(str(wrong))
             code = MISUSED
-        except StorageError as refused:
+        except (StorageError, TransferError) as refused:
             terminal.refuse(str(refused))
             code = FAILED
         except OSError as failed:
             where = f"{failed.filename}: " if failed.filename else ""
-            terminal.refuse(f"{where}{(failed.strerror or str(failed)).lower()}")
+            terminal.refuse(f"{where}{failed.strerror.lower() if failed.strerror else failed}")
             code = FAILED
         except KeyboardInterrupt:
             terminal.refuse(f"interrupted: {interrupted}")

@@ -542,6 +542,21 @@ def command(times: int = typer.Option(1, help="How often.")) -> None:
 '''
 
 
+SEVERAL = """
+import typer
+
+command = typer.Typer(help="Say several things.")
+
+@command.command()
+def hello(name: str) -> None:
+    print("hello", name)
+
+@command.command()
+def goodbye() -> None:
+    print("goodbye")
+"""
+
+
 async def test_commands_of_other_packages_are_loaded_when_they_are_asked_for(towline: Towline, tmp_path: Path) -> None:
     with installed(tmp_path / "site", greet=WORKING, broken="import nothing_of_that_name", echo=WORKING) as site:
         towline.environment["PYTHONPATH"] += os.pathsep + site
@@ -552,6 +567,13 @@ async def test_commands_of_other_packages_are_loaded_when_they_are_asked_for(tow
         ended = await towline("broken", "--whatever", "x", code=1)
         assert "the command broken does not work here: ModuleNotFoundError" in ended.err
         assert (await towline("echo", "ours")).out == "Echo: ours\n"
+
+
+async def test_another_package_may_have_a_command_of_several(towline: Towline, tmp_path: Path) -> None:
+    with installed(tmp_path / "site", say=SEVERAL) as site:
+        towline.environment["PYTHONPATH"] += os.pathsep + site
+        assert (await towline("say", "hello", "you")).out == "hello you\n"
+        assert "Say several things." in (await towline("--help")).out
 
 
 async def test_a_name_that_the_output_cannot_encode_is_written_as_escapes(towline: Towline, server: str) -> None:
