@@ -296,9 +296,10 @@ class UploadOperation(Operation):
         """Whether the upload that is asked for is a file by now; then that is the answer."""
         wanted = self._message.upload_id
         published = None if wanted is None else await self._shared.store.find_completed(wanted, self.caller.owner)
-        if published is not None:
-            self._complete(published)
-        return published is not None
+        if published is None or not self.caller.reaches(published.file.name):
+            return False
+        self._complete(published)
+        return True
 
     async def _answered_already(self, header: UploadHeader) -> bool:
         existing = None if header.range is not None else await self._stored_already(header)

@@ -16,12 +16,13 @@ async def put(
     algorithm: str = DEFAULT_ALGORITHM,
     modified: datetime | None = None,
     content_type: str = "application/octet-stream",
+    owner: str = ANONYMOUS.subject,
 ) -> StoredFile:
     """Publish a small file."""
     request = UploadRequest(
         name=Name.parse(name),
         size=len(content),
-        owner=ANONYMOUS.subject,
+        owner=owner,
         if_exists="replace",
         digest_algorithm=algorithm,
         modified=modified,
