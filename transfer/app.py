@@ -66,7 +66,7 @@ def create_app(settings: Settings, clock: Clock | None = None) -> FastAPI:
     rates = app.state.rates = Rates(settings, clock)
     app.include_router(files.router(store, watch, rates))
     app.include_router(unfinished.router(store))
-    app.include_router(login.router(authenticator))
+    app.include_router(login.router(store, authenticator))
     app.include_router(token_routes.router(store))
     app.include_router(health.router(store))
     proxy = Proxy(settings.proxy, authenticator, watch)

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
+from storage.store import Store
 from transfer.auth import COOKIE, SECURE_COOKIE, Authenticator, address_of, is_secure
 from transfer.bodies import described, fields_of, text_field
 from transfer.callers import Caller
@@ -27,28 +28,32 @@ class Token(BaseModel):
 
 
 class Identity(BaseModel):
-    """Who is calling."""
+    """Who is calling. `used` is what counts against `quota`: stored and reserved bytes of the subject, or, of visitors,
+    what came through their request link."""
 
     subject: str
     scopes: list[Scope]
     prefix: str
     quota: int | None
+    used: int
     expires: TimeField | None
     kind: Literal["anonymous", "token", "request"]
 
 
-def router(authenticator: Authenticator) -> APIRouter:
+def router(store: Store, authenticator: Authenticator) -> APIRouter:
     """The routes of identity."""
     routes = APIRouter(responses=PROBLEM_RESPONSES)
 
     @routes.get("/whoami")
     async def who_am_i(principal: Caller) -> Identity:
         """Say who is calling, and what they may do."""
+        visit = principal.visit
         return Identity(
             subject=principal.subject,
             scopes=sorted(principal.scopes & SCOPES),
             prefix=principal.prefix,
-            quota=principal.quota,
+            quota=principal.quota if visit is None else visit.size,
+            used=await (store.usage(principal.subject) if visit is None else store.usage_via(visit.link)),
             expires=principal.expires,
             kind=principal.kind,
         )
