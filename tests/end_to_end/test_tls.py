@@ -6,6 +6,7 @@ import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
+import httpx2
 import pytest
 
 import client
@@ -142,6 +143,12 @@ async def test_each_single_call_trusts_a_file(url: str, authority: Authority, tm
     assert [str(file.name) for file in await client.list_files(url, ca_file=ca_file)] == ["a"]
     assert (await client.download(url, "a", tmp_path / "a", ca_file=ca_file)).read_bytes() == b"content"
     assert await client.echo(url, "hello", ca_file=ca_file) == "hello"
+
+
+async def test_the_servers_own_pages_are_those_with_https(url: str, authority: Authority) -> None:
+    async with httpx2.AsyncClient(base_url=url, verify=authority.context(), trust_env=False) as http:
+        assert (await http.delete("/files/x", headers={"origin": url})).status_code == 404
+        assert (await http.delete("/files/x", headers={"origin": url.replace("https:", "http:")})).status_code == 403
 
 
 # ------------------------------------------------------------------------------------------------------------- breaks

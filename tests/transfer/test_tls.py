@@ -195,8 +195,8 @@ async def test_a_handshake_that_does_not_come_to_its_end_is_given_up(pair: Pair,
         writer.close()
 
 
-async def test_a_handshake_and_the_head_behind_it_have_one_time_together(authority: Authority, pair: Pair) -> None:
-    async with serving(pair, handshake_timeout=0.1) as (url, _):
+async def test_the_time_to_a_head_goes_on_behind_the_handshake(authority: Authority, pair: Pair) -> None:
+    async with serving(pair, handshake_timeout=1) as (url, _):
         with await asyncio.to_thread(secured, url, authority.context(), b"GET / HTTP/1.1\r\nhost: ") as connected:
             assert (await asyncio.to_thread(connected.recv, 12)) == b"HTTP/1.1 408"
 

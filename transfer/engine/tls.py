@@ -21,6 +21,7 @@ from transfer.engine.http import HttpProtocol
 HANDSHAKE_RECORD: Final = 22
 """The first byte of what begins a TLS connection (RFC 8446, section 5.1)."""
 STEP_SECONDS: Final = 0.05
+"""Between two looks at whether all has left; the loops have no word for it."""
 FLUSH_SECONDS: Final = 3_600.0
 """How long a reader may take for what was sent before the close; what is dead, the farewell ends long before."""
 logger = logging.getLogger("towline.tls")
@@ -151,7 +152,7 @@ class SecureTransport(asyncio.Transport):
         return self._secured.get_write_buffer_size() + self._beneath.get_write_buffer_size()
 
     def is_closing(self) -> bool:
-        return self._secured.is_closing() or self._beneath.is_closing()
+        return self._closed or self._secured.is_closing() or self._beneath.is_closing()
 
     def close(self) -> None:
         if not self._closed:  # asyncio's forgets everything when it is closed for the second time
