@@ -25,7 +25,8 @@ READ_BYTES: Final = MIB
 
 _SINGLE_RANGE: Final = re.compile(r"bytes=[ \t]*([0-9]{0,30})-([0-9]{0,30})[ \t]*", re.IGNORECASE)
 _ENTITY_TAG: Final = re.compile(r'(?:W/)?("[^"]*")')
-_NOT_IN_FALLBACK: Final = re.compile(r'[^ -~]|["%\\]')
+_NOT_IN_FALLBACK: Final = re.compile(r'[^ -~]|["%\\]|=(?=\?)')
+"""Browsers decode `%2e`, and `=?UTF-8?Q?=2e?=` (RFC 2047), which then may be any name."""
 _INERT: Final = re.compile(
     r"(?:(?:audio|font|video)/[a-z0-9.+-]+|image/(?:apng|avif|bmp|gif|heic|jpeg|png|tiff|webp)"
     r"|application/(?:gzip|json|octet-stream|zip)|text/(?:csv|plain)(?:; ?charset=utf-8)?)",

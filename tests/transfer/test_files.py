@@ -231,6 +231,7 @@ async def test_no_last_modified_without_a_time_or_with_one_to_come(service: Serv
         ("x/plain-1.txt", 'attachment; filename="plain-1.txt"'),
         ("naïve €.txt", "attachment; filename=\"na_ve _.txt\"; filename*=UTF-8''na%C3%AFve%20%E2%82%AC.txt"),
         ('a"b;c.txt', "attachment; filename=\"a_b;c.txt\"; filename*=UTF-8''a%22b%3Bc.txt"),
+        ("=?a?b", "attachment; filename=\"_?a?b\"; filename*=UTF-8''%3D%3Fa%3Fb"),
         ("100%.txt", "attachment; filename=\"100_.txt\"; filename*=UTF-8''100%25.txt"),
     ],
 )
