@@ -40,8 +40,8 @@ MAX_QUERY_CHARACTERS: Final = names.MAX_NAME_BYTES * 4
 """Normalizing long text takes quadratic time."""
 
 DOWNLOAD_RESPONSES: Final[dict[int | str, dict[str, object]]] = {
-    200: {"description": "The content", "content": {"application/octet-stream": {}}},
-    206: {"description": "The range of it that was asked for", "content": {"application/octet-stream": {}}},
+    200: {"description": "The content", "content": {"*/*": {}}},
+    206: {"description": "The range of it that was asked for", "content": {"*/*": {}}},
     304: {"description": "The caller has it already"},
 }
 

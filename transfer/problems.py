@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
+from starlette.routing import Match
 
 from storage.errors import StorageError
 from transfer import logs
@@ -23,6 +24,7 @@ MEDIA_TYPE: Final = "application/problem+json"
 logger = logs.logger("towline.http")
 
 _SHOWN_CHARACTERS: Final = 80
+_METHODS: Final = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 
 
 class Problem(BaseModel):
@@ -113,12 +115,20 @@ async def _http_exception(connection: HTTPConnection, error: Exception) -> Respo
     assert isinstance(error, HTTPException)
     codes = {404: NotFound.code, 413: TooLarge.code}
     code = codes.get(error.status_code, BadMessage.code if error.status_code < 500 else Internal.code)
-    detail = error.detail
+    detail, headers = error.detail, error.headers
     if error.status_code == 404:
         detail = f"there is nothing at {shown(connection.scope['path'])}"
     elif error.status_code == 405 and isinstance(connection, Request):
         detail = f"{connection.method} is not for {shown(connection.scope['path'])}"
-    return problem_response(error.status_code, code, detail, headers=error.headers)
+        headers = {"allow": ", ".join(_methods(connection))}
+    return problem_response(error.status_code, code, detail, headers=headers)
+
+
+def _methods(request: Request) -> list[str]:
+    """What may be asked of a path (RFC 9110, section 15.5.6): the framework names the methods of one route of it."""
+    routes = request.app.router.routes
+    asked = {method: dict(request.scope) | {"method": method} for method in _METHODS}
+    return [method for method in _METHODS if any(route.matches(asked[method])[0] == Match.FULL for route in routes)]
 
 
 async def _bug(request: HTTPConnection, error: Exception) -> Response:

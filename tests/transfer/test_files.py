@@ -498,7 +498,9 @@ async def test_what_is_not_there_is_a_problem_too(service: Service) -> None:
     assert "'/nothing'" in problem(await service.http.get("/nothing"), 404, "not_found")["detail"]
     answer = await service.http.post("/files/a")
     problem(answer, 405, "bad_message")
-    assert answer.headers["allow"]
+    assert answer.headers["allow"] == "DELETE, GET, HEAD, PATCH"
+    assert (await service.http.put("/uploads/x")).headers["allow"] == "DELETE"
+    assert (await service.http.put("/health/live")).headers["allow"] == "GET"
 
 
 async def test_a_bug_is_answered_without_its_cause_and_logged_with_it(
