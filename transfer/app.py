@@ -12,7 +12,17 @@ from starlette.types import ASGIApp
 from storage.errors import StorageError
 from storage.local import LocalStore
 from storage.store import Store
-from transfer import __version__, files, health, login, problems, token_routes, unfinished
+from transfer import (
+    __version__,
+    files,
+    health,
+    login,
+    problems,
+    share_routes,
+    shared_downloads,
+    token_routes,
+    unfinished,
+)
 from transfer.attempts import FailedAttempts
 from transfer.auth import Authenticator, NoTokenInUrl
 from transfer.cross_origin import CrossOrigin
@@ -21,11 +31,13 @@ from transfer.forwarded import Forwarded
 from transfer.hosts import HostGuard
 from transfer.jwt_tokens import JwtVerifier
 from transfer.pacing import Clock, LoopClock
+from transfer.passwords import Passwords
 from transfer.protocol.errors import NotFound
 from transfer.proxy import Proxy
 from transfer.rates import Rates
 from transfer.session import Sessions
 from transfer.settings import Settings
+from transfer.shared_downloads import Links
 from transfer.watch import Watch
 
 EXPIRY_SECONDS: Final = 60.0
@@ -68,6 +80,9 @@ def create_app(settings: Settings, clock: Clock | None = None) -> FastAPI:
     app.include_router(unfinished.router(store))
     app.include_router(login.router(store, authenticator))
     app.include_router(token_routes.router(store))
+    passwords = Passwords()
+    app.include_router(share_routes.router(store, passwords))
+    app.include_router(shared_downloads.router(Links(store, authenticator, passwords), watch, rates))
     app.include_router(health.router(store))
     proxy = Proxy(settings.proxy, authenticator, watch)
     app.add_api_websocket_route("/ws", Sessions(store, settings, proxy, authenticator, watch, rates).serve)
@@ -101,7 +116,7 @@ class _Service(FastAPI):
 
 async def no_such_endpoint(websocket: WebSocket) -> None:
     """A WebSocket to a path that has none is refused before the upgrade, like any other request."""
-    raise NotFound(f"there is no WebSocket at {problems.shown(websocket.scope['path'])}")
+    raise NotFound(f"there is no WebSocket at {problems.shown_path(websocket)}")
 
 
 @asynccontextmanager

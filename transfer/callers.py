@@ -12,6 +12,7 @@ from starlette.requests import HTTPConnection
 
 from transfer.auth import Authenticator, address_of
 from transfer.principal import Principal, Scope
+from transfer.protocol.errors import Forbidden
 from transfer.rates import Rates, caller_of
 
 _bearer = HTTPBearer(auto_error=False, description="A token of `towline token create`, or of the identity provider")
@@ -44,3 +45,13 @@ Uploader = Annotated[Principal, Depends(having("upload"))]
 Remover = Annotated[Principal, Depends(having("delete"))]
 Renamer = Annotated[Principal, Depends(having("delete", "upload"))]
 Administrator = Annotated[Principal, Depends(having("admin"))]
+
+
+async def linker(principal: Caller) -> Principal:
+    """A caller who may have made links, or administers them. Raises Forbidden, for visitors of a link first of all."""
+    if principal.visit is not None or not (principal.scopes & {"read", "upload", "admin"}):
+        raise Forbidden("this needs the scope 'read', 'upload' or 'admin', which the token does not have")
+    return principal
+
+
+Linker = Annotated[Principal, Depends(linker)]

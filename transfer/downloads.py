@@ -2,7 +2,7 @@
 
 import base64
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Final
@@ -19,7 +19,7 @@ from transfer.protocol.errors import BadMessage
 from transfer.protocol.limits import MIB
 from transfer.protocol.names import Name
 from transfer.protocol.ranges import Range
-from transfer.streamed import Sharing, StreamedResponse, Watching
+from transfer.streamed import Counting, Sharing, StreamedResponse, Watching, nobody_counts
 
 READ_BYTES: Final = MIB
 
@@ -39,11 +39,21 @@ class Unsatisfiable(Exception):
     """The range begins behind the content's end."""
 
 
-def download(content: Content, method: str, headers: Headers, watching: Watching, sharing: Sharing) -> Response:
+def download(
+    content: Content,
+    method: str,
+    headers: Headers,
+    watching: Watching,
+    sharing: Sharing,
+    *,
+    said_besides: Mapping[str, str] | None = None,
+    counting: Counting = nobody_counts,
+) -> Response:
     """The answer to a GET or HEAD with these request headers. `content` stays open until it was sent, as fast as
-    `sharing` says, and `watching` may cut it off."""
+    `sharing` says, and `watching` may cut it off; `said_besides` are headers of the caller's, and `counting` hears how
+    much was sent."""
     file = content.file
-    described = description(file)
+    described = description(file) | dict(said_besides or {})
     if is_known(headers.get("if-none-match"), described["etag"]):
         return Response(None, 304, {key: described[key] for key in ("etag", "cache-control")})
     if method == "HEAD":
@@ -54,10 +64,22 @@ def download(content: Content, method: str, headers: Headers, watching: Watching
         return _unsatisfiable(file.size)
     if span is None:
         whole = described | {"content-length": str(file.size)}
-        return StreamedResponse(_read(content, 0, file.size), whole, watching, sharing=sharing)
+        return StreamedResponse(_read(content, 0, file.size), whole, watching, sharing=sharing, counting=counting)
     shown = f"bytes {span.start}-{span.end - 1}/{file.size}"
     partial = described | {"content-length": str(span.size), "content-range": shown}
-    return StreamedResponse(_read(content, span.start, span.end), partial, watching, 206, sharing=sharing)
+    pieces = _read(content, span.start, span.end)
+    return StreamedResponse(pieces, partial, watching, 206, sharing=sharing, counting=counting)
+
+
+def wanted_bytes(file: StoredFile, method: str, headers: Headers) -> Range | None:
+    """The bytes that `download` answers these request headers with; None where it sends none of the content."""
+    etag = f'"{file.digest}"'
+    if method == "HEAD" or is_known(headers.get("if-none-match"), etag):
+        return None
+    try:
+        return requested_range(headers, etag, file.size) or Range(0, file.size)
+    except Unsatisfiable:
+        return None
 
 
 def description(file: StoredFile) -> dict[str, str]:

@@ -49,6 +49,10 @@ PROBLEM_RESPONSES: Final[dict[int | str, dict[str, object]]] = {
 """For the generated description of the API."""
 
 
+class PasswordWanted(Unauthorized):
+    """A share link asks for a password, or for the right one."""
+
+
 def problem_response(
     status: int,
     code: str,
@@ -75,12 +79,17 @@ def problem_response(
 
 def answer(error: TransferError) -> Response:
     """The answer for an error of the protocol."""
-    headers = {"www-authenticate": "Bearer"} if isinstance(error, Unauthorized) else {}
+    headers = {"www-authenticate": _challenge(error)} if isinstance(error, Unauthorized) else {}
     if (seconds := error.facts.get("retry_after")) is not None:
         headers["retry-after"] = str(seconds)
     return problem_response(
         error.http_status, error.code, error.message, retryable=error.retryable, facts=error.facts, headers=headers
     )
+
+
+def _challenge(error: Unauthorized) -> str:
+    """RFC 6750, section 3, and RFC 7617, section 2.1: passwords are UTF-8."""
+    return 'Basic realm="towline share", charset="UTF-8"' if isinstance(error, PasswordWanted) else "Bearer"
 
 
 def install(app: FastAPI) -> None:
@@ -117,9 +126,9 @@ async def _http_exception(connection: HTTPConnection, error: Exception) -> Respo
     code = codes.get(error.status_code, BadMessage.code if error.status_code < 500 else Internal.code)
     detail, headers = error.detail, error.headers
     if error.status_code == 404:
-        detail = f"there is nothing at {shown(connection.scope['path'])}"
+        detail = f"there is nothing at {shown_path(connection)}"
     elif error.status_code == 405 and isinstance(connection, Request):
-        detail = f"{connection.method} is not for {shown(connection.scope['path'])}"
+        detail = f"{connection.method} is not for {shown_path(connection)}"
         headers = {"allow": ", ".join(_methods(connection))}
     return problem_response(error.status_code, code, detail, headers=headers)
 
@@ -143,3 +152,10 @@ def shown(value: object) -> str:
     """Untrusted text as it may stand in a sentence or a log line: ASCII, quoted, not long."""
     text = ascii(value)
     return text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "…"
+
+
+def shown_path(connection: HTTPConnection) -> str:
+    """The path of a request, as it may stand in a sentence: without the secret of a link."""
+    path: str = connection.scope["path"]
+    link = next((kind for kind in ("/s/", "/r/") if path.startswith(kind)), None)
+    return shown(path) if link is None else f"'{link}…'"

@@ -15,7 +15,13 @@ Watching = Callable[[Callable[[str], None]], AbstractContextManager[object]]
 """Is entered for as long as something goes on, and may call what it is given, to end that, with a sentence why."""
 Sharing = Callable[[], AbstractContextManager[Share]]
 """Is entered for as long as something is sent, and says how fast."""
+Counting = Callable[[int], None]
+"""Hears how many more bytes were sent."""
 logger = logging.getLogger("towline.http")
+
+
+def nobody_counts(sent: int) -> None:
+    """Nobody wants to know."""
 
 
 class StreamedResponse(Response):
@@ -33,6 +39,7 @@ class StreamedResponse(Response):
         status_code: int = 200,
         *,
         sharing: Sharing = unpaced,
+        counting: Counting = nobody_counts,
     ) -> None:
         super().__init__(None, status_code, headers)
         if "content-length" not in headers:
@@ -40,6 +47,7 @@ class StreamedResponse(Response):
         self._pieces = pieces
         self._watching = watching
         self._sharing = sharing
+        self._counting = counting
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with aclosing(self._pieces) as pieces:
@@ -61,7 +69,7 @@ class StreamedResponse(Response):
             try:
                 with self._sharing() as share:
                     while piece and not gone.done():
-                        await _send_paced(piece, share, gone, send)
+                        await self._send_paced(piece, share, gone, send)
                         piece = await anext(self._pieces, b"")
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
             except StorageError as failed:
@@ -69,15 +77,15 @@ class StreamedResponse(Response):
             finally:
                 gone.cancel()
 
-
-async def _send_paced(piece: bytes, share: Share, gone: "asyncio.Task[None]", send: Send) -> None:
-    """Send it, in parts as large as the pace says, as long as the client is there."""
-    for part in share.parts(piece):
-        if (granted := share.ask(len(part))) is not None:
-            await granted_unless(granted, gone)
-        if gone.done():
-            return
-        await send({"type": "http.response.body", "body": part, "more_body": True})
+    async def _send_paced(self, piece: bytes, share: Share, gone: "asyncio.Task[None]", send: Send) -> None:
+        """Send it, in parts as large as the pace says, as long as the client is there."""
+        for part in share.parts(piece):
+            if (granted := share.ask(len(part))) is not None:
+                await granted_unless(granted, gone)
+            if gone.done():
+                return
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+            self._counting(len(part))
 
 
 async def _disconnect(receive: Receive) -> None:

@@ -537,6 +537,11 @@ async def test_the_api_describes_itself(service: Service) -> None:
         "/whoami",
         "/login",
         "/logout",
+        "/tokens",
+        "/tokens/{token_id}",
+        "/shares",
+        "/shares/{link_id}",
+        "/s/{secret}",
         "/health/live",
         "/health/ready",
     }

@@ -399,6 +399,7 @@ _SERVER: TypeAdapter[ServerMessage] = TypeAdapter(Annotated[ServerMessage, Field
 _PROXY: TypeAdapter[ProxyAnswer] = TypeAdapter(Annotated[ProxyAnswer, Field(discriminator="type")])
 _SHOWN_CHARACTERS: Final = 80
 _SECRET_FIELD: Final = "token"
+_SECRET_FIELDS: Final = (_SECRET_FIELD, "password")
 Reply = TypeVar("Reply")
 
 
@@ -488,8 +489,8 @@ def _has_lone_surrogates(value: JsonValue) -> bool:
 
 
 def _excerpt(text: str) -> str:
-    """The beginning of a message that could not be read, unless it may be that of a token."""
-    return "(not shown: it may have a token)" if _SECRET_FIELD in text else _shown(text)
+    """The beginning of a message that could not be read, unless it may be that of a token, or a password."""
+    return "(not shown: it may have a token)" if any(field in text for field in _SECRET_FIELDS) else _shown(text)
 
 
 def _shown(value: object) -> str:
