@@ -75,7 +75,12 @@ class Authenticator:
         """The same; None for somebody who has to say who they are and has not, yet."""
         token = presented(connection)
         if token is not None:
-            return await self.principal_of(token, address_of(connection), visitor_of(connection.headers))
+            try:
+                return await self.principal_of(token, address_of(connection), visitor_of(connection.headers))
+            except Unauthorized:
+                # No page can read why its upgrade was refused; and a frame `auth` may follow.
+                if says_token(connection) or connection.scope["type"] != "websocket":
+                    raise
         return None if await self.tokens_needed() else ANONYMOUS
 
     async def principal_of(self, token: str, address: str, visitor: str | None = None) -> Principal:
@@ -146,6 +151,11 @@ def presented(connection: HTTPConnection) -> str | None:
     if cookie and changes and "origin" not in connection.headers:
         raise Unauthorized("a cookie is not enough for this without an Origin header: send Authorization: Bearer")
     return cookie or None
+
+
+def says_token(connection: HTTPConnection) -> bool:
+    """Whether who sends this has put a token on it; a cookie is put there by the browser, unasked."""
+    return "authorization" in connection.headers
 
 
 def is_secure(connection: HTTPConnection) -> bool:

@@ -6,8 +6,8 @@ from typing import Self
 
 from starlette.websockets import WebSocket
 
-from transfer.auth import Authenticator, address_of, visitor_of
-from transfer.principal import ANONYMOUS, NOBODY, Principal
+from transfer.auth import Authenticator, address_of, says_token, visitor_of
+from transfer.principal import NOBODY, Principal
 from transfer.protocol.errors import Unauthorized
 from transfer.watch import Watch, Watched
 
@@ -22,6 +22,7 @@ class Standing:
         self._authenticator = authenticator
         self._watch = watch
         self._principal = principal
+        self._has_said = says_token(websocket)
         self._watched: Watched | None = None
         self._stack = ExitStack()
         self.ended = asyncio.Event()
@@ -44,15 +45,16 @@ class Standing:
         return NOBODY if self._principal is None else self._principal
 
     async def show(self, token: str, visitor: str | None = None) -> Principal:
-        """The caller shows a token, the first or another one. A session stays one subject's. Raises Unauthorized,
-        TooMany, StorageError."""
+        """The caller shows a token, the first or another one. A session stays one subject's, once they have
+        said whose: a cookie says nothing. Raises Unauthorized, TooMany, StorageError."""
         address = address_of(self._websocket)
         principal = await self._authenticator.principal_of(
             token, address, visitor or visitor_of(self._websocket.headers)
         )
         before = self._principal
-        if before is not None and before is not ANONYMOUS and principal.owner != before.owner:
+        if self._has_said and before is not None and principal.owner != before.owner:
             raise Unauthorized("the token is another subject's than this session: connect anew with it")
+        self._has_said = True
         self._take(principal)
         return principal
 

@@ -249,6 +249,41 @@ async def test_with_a_cookie_alone_nothing_changes_and_nothing_opens(service: Se
         await Peer(connection).works()
 
 
+@asynccontextmanager
+async def entered_as_a_page(service: Service, cookie: str) -> AsyncIterator[Peer]:
+    """A connection whose upgrade a browser has sent."""
+    url, origin = f"ws://127.0.0.1:{service.port}/ws", Origin(service.url)
+    async with connect(url, additional_headers={"Cookie": cookie}, origin=origin, proxy=None) as connection:
+        yield Peer(connection)
+
+
+async def test_who_says_a_token_is_not_taken_for_the_owner_of_the_cookie(service: Service) -> None:
+    alice, bob = await token_for(service.store, "alice"), await token_for(service.store, "bob")
+    async with entered_as_a_page(service, await logged_in(service, alice)) as peer:
+        await peer.send({"type": "auth", "token": bob.text})
+        assert (await peer.hear("authorized"))["subject"] == "bob"
+        await peer.send(*small("a", b"bytes"))
+        assert (await peer.hear("complete"))["file"]["owner"] == "bob"
+        await peer.send({"type": "auth", "token": alice.text})
+        await peer.refused("unauthorized")
+
+
+async def test_a_page_with_a_cookie_that_is_no_good_is_told_why(service: Service) -> None:
+    alice, bob = await token_for(service.store, "alice"), await token_for(service.store, "bob")
+    cookie = await logged_in(service, alice)
+    await service.store.grants.revoke(alice.grant_id)
+    async with entered_as_a_page(service, cookie) as peer:
+        await peer.send(header("a", 1))
+        await peer.refused("unauthorized")
+        assert await peer.closed() == 1008
+    async with entered_as_a_page(service, cookie) as peer:
+        await peer.send({"type": "auth", "token": bob.text})
+        await peer.hear("authorized")
+    async with service.http() as http:
+        assert (await http.get("/whoami", headers={"Cookie": cookie})).status_code == 401
+    await refused_upgrade(service, "/echo", Cookie=cookie, Origin=service.url)
+
+
 # ------------------------------------------------------------------------------------------------------ what ends it
 
 
