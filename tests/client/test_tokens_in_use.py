@@ -16,7 +16,7 @@ from storage.store import Store
 from tests.server import running
 from tests.tokens import bearer, token_for
 from transfer.app import create_app
-from transfer.protocol.errors import Forbidden
+from transfer.protocol.errors import Forbidden, QuotaExceeded
 from transfer.protocol.limits import MIB
 from transfer.settings import Settings
 from transfer.tokens import Secret
@@ -219,6 +219,17 @@ async def test_a_name_outside_of_the_prefix_does_not_keep_the_others(server: Ser
     assert isinstance(failed, client.Failed)
     assert isinstance(failed.error, Forbidden)
     assert isinstance(found["mine/1"], client.Complete)
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_a_file_over_the_quota_does_not_keep_the_others(server: Server, tmp_path: Path, size: int) -> None:
+    token = await token_for(server.store, "alice", ["upload"], quota=size)
+    async with Keyholder(token).connection(server.url) as connection:
+        found = await results(connection, files(tmp_path, size + 1, size))
+    failed = found["0"]
+    assert isinstance(failed, client.Failed)
+    assert isinstance(failed.error, QuotaExceeded)
+    assert isinstance(found["1"], client.Complete)
 
 
 @pytest.mark.parametrize("size", SIZES)
