@@ -66,7 +66,7 @@ class _Uploads(Message):
 
 class WhoAmI(Message):
     """Who the server takes the caller for, and what they may do. Sizes are bytes; `quota` is None where nothing is
-    counted."""
+    counted, `used` where the server does not say it."""
 
     subject: str
     scopes: Annotated[tuple[str, ...], Field(strict=False)] = ()

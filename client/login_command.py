@@ -60,7 +60,8 @@ def _lines(caller: WhoAmI) -> str:
     if caller.prefix:
         rows["names"] = f"those that begin with {caller.prefix}"
     if caller.quota is not None:
-        rows["quota"] = f"{size_words(caller.used or 0)} of {size_words(caller.quota)} used"
+        used = f", of which {size_words(caller.used)} are used" if caller.used is not None else ""
+        rows["quota"] = size_words(caller.quota) + used
     if caller.expires is not None:
         rows["expires"] = f"{caller.expires.astimezone():%Y-%m-%d %H:%M}"
     details = "".join(f"\n  {name + ':':<9}{printable(value)}" for name, value in rows.items())
