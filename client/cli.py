@@ -26,6 +26,7 @@ from client.options import (
     CaFile,
     GiveUpAfter,
     Json,
+    LimitRate,
     Quiet,
     Server,
     ServerArgument,
@@ -114,6 +115,7 @@ def upload(
     ca_file: CaFile = None,
     token_file: TokenFile = None,
     give_up_after: GiveUpAfter = GIVE_UP_AFTER,
+    limit_rate: LimitRate = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -127,12 +129,14 @@ def upload(
       towline upload cat.jpg --name pets/tom.jpg      as pets/tom.jpg
       towline upload photos --prefix 2026             as 2026/photos/...
       towline upload report.pdf --if-exists replace   in place of the old one
+      towline upload photos --limit-rate 500K         and leave room for others
       tar c src | towline upload - --name src.tar     what a program writes
     """
     _check_sources(paths, name, prefix)
 
     async def send(display: Display, selection: Selection) -> Exit:
-        async with connection_to(server, ca_file, token_file, give_up_after=give_up_after) as connection:
+        to_server = connection_to(server, ca_file, token_file, give_up_after=give_up_after, limit_rate=limit_rate)
+        async with to_server as connection:
             command = UploadCommand(connection, display, if_exists, digest)
             if paths == ["-"] and name is not None:
                 return await command.one(DescriptorReader(sys.stdin.fileno()), name)
@@ -188,6 +192,7 @@ def download(
     ca_file: CaFile = None,
     token_file: TokenFile = None,
     give_up_after: GiveUpAfter = GIVE_UP_AFTER,
+    limit_rate: LimitRate = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -204,7 +209,8 @@ def download(
         raise typer.BadParameter("a download goes to a file, not to stdout", param_hint="--output")
 
     async def work(display: Display) -> Exit:
-        async with connection_to(server, ca_file, token_file, give_up_after=give_up_after) as connection:
+        to_server = connection_to(server, ca_file, token_file, give_up_after=give_up_after, limit_rate=limit_rate)
+        async with to_server as connection:
             await connection.download(name, output, force=force, on_event=display.show)
         return Exit.DONE
 

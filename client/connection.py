@@ -17,6 +17,7 @@ from client.pipeline import Pipeline, SmallFile, read_small
 from client.progress import Complete, Failed, Listener, ignore
 from client.retry import GIVE_UP_AFTER, Patience
 from client.source import Source, UploadSource, open_source
+from client.speed import SpeedLimit
 from client.tls import tls_context
 from client.token_sources import TokenGiven, token_source
 from client.tunnel import Tunnel, open_tunnel
@@ -60,12 +61,14 @@ class Connection:
         credentials: Credentials | None = None,
         ca_file: Path | str | None = None,
         give_up_after: float = GIVE_UP_AFTER,
+        limit_rate: float | None = None,
     ) -> None:
         self.server = server
         """Its URL, as it was given."""
         self._credentials = credentials or Credentials(server, token_source(server))
         self._tls = tls_context(server, ca_file)
         self._give_up_after = give_up_after
+        self._speed_limit = SpeedLimit(limit_rate)
         self._turn = asyncio.Lock()
         self._wire: Wire | None = None
         self._wire_stack = AsyncExitStack()
@@ -134,7 +137,7 @@ class Connection:
 
     async def _upload(self, source: Source, header: UploadHeader, listener: Listener) -> Complete:
         patience = Patience(self._give_up_after)
-        return await Uploader(self._exclusive_wire, source, header, patience, listener).run()
+        return await Uploader(self._exclusive_wire, source, header, patience, listener, self._speed_limit).run()
 
     async def upload_many(
         self,
@@ -165,7 +168,8 @@ class Connection:
                 except (ClientError, TransferError, OSError) as error:
                     failed.append(Failed(name=item.name, error=error))
 
-        pipeline = Pipeline(self._exclusive_wire, small_ones(), Patience(self._give_up_after), on_event)
+        patience = Patience(self._give_up_after)
+        pipeline = Pipeline(self._exclusive_wire, small_ones(), patience, on_event, self._speed_limit)
         async for result in pipeline.results():
             on_event(result)
             yield result
@@ -226,7 +230,8 @@ class Connection:
     ) -> Path:
         """Download a file to `to` (the name's last part here by default); a partial one is continued. See
         `client.downloader`."""
-        return await Downloader(self._http, Patience(self._give_up_after), on_event).download(name, to, force=force)
+        downloader = Downloader(self._http, Patience(self._give_up_after), on_event, self._speed_limit)
+        return await downloader.download(name, to, force=force)
 
     def list_files(self, prefix: str = "", *, q: str = "", sort: str = "name") -> AsyncIterator[FileEntry]:
         """All files whose names begin with `prefix`."""
@@ -259,6 +264,7 @@ def connect(
     token: TokenGiven | None = None,
     ca_file: Path | str | None = None,
     give_up_after: float = GIVE_UP_AFTER,
+    limit_rate: float | None = None,
 ) -> Connection:
     """A connection to `server`, written like `https://files.example.org`; for `async with`.
 
@@ -269,9 +275,12 @@ def connect(
     Nothing is sent before the first operation, so a server that is away for a moment is no error. Uploads give up
     after `give_up_after` seconds without progress. Certificates of `https` servers are verified: with the authorities
     in the PEM file `ca_file`, or with those that the system trusts. Raises CannotConnect for a file that has none.
+    Its uploads and downloads together move at most `limit_rate` bytes of files a second, on average.
     """
     credentials = Credentials(server, token_source(server, given=token))
-    return Connection(server, credentials=credentials, ca_file=ca_file, give_up_after=give_up_after)
+    return Connection(
+        server, credentials=credentials, ca_file=ca_file, give_up_after=give_up_after, limit_rate=limit_rate
+    )
 
 
 def stops_everything(error: Exception) -> bool:

@@ -20,6 +20,7 @@ from client.http import Content, ContentInfo, HttpApi, parse_name
 from client.partial import TAG_CHARACTERS, HashedFile, PartialFile, TargetTaken, size_of_regular, target_of
 from client.progress import Comparing, Downloaded, Listener, Received, Receiving, Waiting
 from client.retry import Patience, asked_delay
+from client.speed import SpeedLimit, slowed
 from transfer.protocol.digest import Digest
 from transfer.protocol.errors import TransferError
 from transfer.protocol.limits import MIB
@@ -74,10 +75,11 @@ class Downloader:
     """One download. Raises the protocol's errors, GaveUp, CannotConnect, TargetTaken, TargetBusy, DamagedContent and
     OSError. Cancelling it leaves a partial file that the same call goes on with."""
 
-    def __init__(self, api: HttpApi, patience: Patience, listener: Listener) -> None:
+    def __init__(self, api: HttpApi, patience: Patience, listener: Listener, speed_limit: SpeedLimit) -> None:
         self._api = api
         self._patience = patience
         self._listener = listener
+        self._speed_limit = speed_limit
         self._progress = Progress()
         self._partial: PartialFile | None = None
         # One thread, so that a cancelled write has ended before the file is closed.
@@ -159,7 +161,7 @@ class Downloader:
             raise ConnectionBroken("the file was replaced meanwhile")
         if content.offset != partial.offset:
             await self._in_thread(partial.restart)
-        async for piece in _gathered(content.chunks):
+        async for piece in _gathered(slowed(content.chunks, self._speed_limit)):
             if partial.offset + len(piece) > wanted.size:
                 raise ConnectionBroken(f"more bytes came than the {wanted.size} announced")
             await self._in_thread(partial.append, piece)

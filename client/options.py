@@ -1,5 +1,6 @@
 """What several commands have in common: their options, and the connection that these ask for."""
 
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, Final
@@ -16,6 +17,8 @@ from client.wording import printable
 
 DEFAULT_SERVER: Final = "http://127.0.0.1:8000"
 SERVER_VARIABLE: Final = "TOWLINE_SERVER"
+_RATE: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)([KMG]?)", re.ASCII | re.IGNORECASE)
+_UNITS: Final = ("", "K", "M", "G")
 
 
 def _server(value: str) -> str:
@@ -30,6 +33,15 @@ def _token_file(value: Path | None) -> Path | None:
     if value == Path("-"):
         raise typer.BadParameter("stdin is for content: give a file, or TOWLINE_TOKEN")
     return value
+
+
+def rate_of(text: str) -> float:
+    """Bytes a second, as curl and wget have them written: K, M and G stand for 1024, 1024² and 1024³."""
+    match = _RATE.fullmatch(text)
+    rate = float(match[1]) * 1024 ** _UNITS.index(match[2].upper()) if match else 0.0
+    if rate < 1:
+        raise typer.BadParameter(f"{text!r}: a rate is a number of bytes, such as 500K, 2M or 1.5G, and at least 1")
+    return rate
 
 
 Server = Annotated[
@@ -60,6 +72,16 @@ TokenFile = Annotated[
         help="Its first line is your token; else TOWLINE_TOKEN, else what `towline login` kept.",
     ),
 ]
+LimitRate = Annotated[
+    float | None,
+    typer.Option(
+        "--limit-rate",
+        metavar="RATE",
+        parser=rate_of,
+        help="Move at most so many bytes a second, on average; K, M and G are 1024-based, as in 2M.",
+        show_default=False,
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Write one JSON object a line to stdout, for programs.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say only what went wrong.")]
 GiveUpAfter = Annotated[
@@ -74,12 +96,19 @@ GiveUpAfter = Annotated[
 
 
 def connection_to(
-    server: str, ca_file: Path | None, token_file: Path | None, *, give_up_after: float = GIVE_UP_AFTER
+    server: str,
+    ca_file: Path | None,
+    token_file: Path | None,
+    *,
+    give_up_after: float = GIVE_UP_AFTER,
+    limit_rate: float | None = None,
 ) -> Connection:
     """The connection that the options ask for, with the user's token for that server. Raises CannotConnect."""
     source = token_source(server, file=token_file, warn=warn)
     credentials = Credentials(server, source, warn=warn)
-    return Connection(server, credentials=credentials, ca_file=ca_file, give_up_after=give_up_after)
+    return Connection(
+        server, credentials=credentials, ca_file=ca_file, give_up_after=give_up_after, limit_rate=limit_rate
+    )
 
 
 def warn(sentence: str) -> None:

@@ -15,6 +15,7 @@ from client.errors import ConnectionBroken, SourceChanged
 from client.progress import Complete, Failed, Listener, Waiting
 from client.retry import Patience, asked_delay
 from client.source import Source
+from client.speed import SpeedLimit
 from client.uploader import Opener
 from client.wire import Wire
 from transfer.protocol import limits
@@ -51,12 +52,18 @@ class Pipeline:
     """Sends small files; `results` gives one event for each, in the order of the answers."""
 
     def __init__(
-        self, open_wire: Opener, files: AsyncIterator[SmallFile], patience: Patience, listener: Listener
+        self,
+        open_wire: Opener,
+        files: AsyncIterator[SmallFile],
+        patience: Patience,
+        listener: Listener,
+        speed_limit: SpeedLimit,
     ) -> None:
         self._open_wire = open_wire
         self._files = files
         self._patience = patience
         self._listener = listener
+        self._speed_limit = speed_limit
         self._unanswered: dict[int, SmallFile] = {}
         self._bytes = 0
         self._next_ref = 0
@@ -135,9 +142,10 @@ class Pipeline:
     async def _send(self, wire: Wire, ref: int, file: SmallFile) -> None:
         await wire.keep_authorized()
         await wire.send(file.header.model_copy(update={"ref": ref}))
-        if file.content:
-            await wire.send_frame(file.content)
-            file.sent_bytes += len(file.content)
+        for piece in self._speed_limit.pieces(file.content):
+            await wire.send_frame(piece)
+            file.sent_bytes += len(piece)
+            await self._speed_limit.moved(len(piece))
         await wire.send(EofMessage(digest=file.digest))
 
     async def _wait(self) -> None:

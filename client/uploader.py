@@ -14,6 +14,7 @@ from client.errors import ClientError, ConnectionBroken
 from client.progress import Ack, Comparing, Complete, Listener, Ready, Resending, Verifying, Waiting
 from client.retry import Patience, asked_delay
 from client.source import Fingerprint, Source
+from client.speed import SpeedLimit
 from client.wire import Wire
 from transfer.protocol.errors import DigestMismatch, Exists, TransferError
 from transfer.protocol.leaves import differing
@@ -37,7 +38,13 @@ class Uploader:
     """One upload. `open_wire` gives a connection that nobody else uses meanwhile."""
 
     def __init__(
-        self, open_wire: Opener, source: Source, header: UploadHeader, patience: Patience, listener: Listener
+        self,
+        open_wire: Opener,
+        source: Source,
+        header: UploadHeader,
+        patience: Patience,
+        listener: Listener,
+        speed_limit: SpeedLimit,
     ) -> None:
         self._open_wire = open_wire
         self._source = source
@@ -45,6 +52,7 @@ class Uploader:
         self._sender = Sender(header)
         self._patience = patience
         self._listener = listener
+        self._speed_limit = speed_limit
         self._fingerprint = Fingerprint(header.digest_algorithm, leaf_size=1 << 20)
         self._hashing: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
@@ -171,7 +179,7 @@ class Uploader:
                 self._changed.clear()
 
     async def _send_bytes(self, wire: Wire, offset: int, size: int) -> None:
-        content = await self._source.read(offset, size)
+        content = await self._source.read(offset, self._speed_limit.piece_of(size))
         if not content:
             self._sender.source_ended(offset, self._fingerprint.digest)  # of a stream: all of it was fed
             return
@@ -180,6 +188,7 @@ class Uploader:
         await wire.send_frame(content)
         self._sender.sent(len(content))
         self._sent_bytes += len(content)
+        await self._speed_limit.moved(len(content))
 
     # ------------------------------------------------------------------------------------------------- comparing
 

@@ -18,6 +18,7 @@ from client.http import HttpApi
 from client.partial import TargetBusy, TargetTaken
 from client.progress import Comparing, Downloaded, Event, Received, Receiving, Waiting
 from client.retry import Patience
+from client.speed import SpeedLimit
 from tests.links import Link
 from tests.server import running
 from transfer.protocol.errors import InvalidName, NotFound
@@ -82,7 +83,7 @@ async def downloader(
         then(event)
 
     async with HttpApi(server) as api:
-        yield Downloader(api, Eager(attempts), listen)
+        yield Downloader(api, Eager(attempts), listen, SpeedLimit(None))
 
 
 async def download(
