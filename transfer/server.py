@@ -45,11 +45,12 @@ def serve(settings: Settings) -> int:
     """Serve until SIGTERM or Ctrl-C. Returns the exit code of the process."""
     logs.configure(settings.log_format, settings.log_level)
     try:
-        if not (settings.is_loopback or settings.insecure or _asks_who_it_is(settings)):
+        if settings.is_reached_by_others and not settings.insecure and not _asks_who_it_is(settings):
+            where = "what forwarded_peers are in front of" if settings.is_loopback else settings.host
             return _refuse(
                 2,
-                f"{settings.host} can be reached by other machines, and nobody has to prove who they are: make a token"
-                f" first, with towline token create SUBJECT --data {settings.data}; or listen on 127.0.0.1; or say"
+                f"{where} can be reached by other machines, and nobody has to prove who they are: make a token first,"
+                f" with towline token create SUBJECT --data {settings.data}; or listen on 127.0.0.1 alone; or say"
                 " --insecure if that is meant",
             )
         certificate = certificate_of(settings)

@@ -263,6 +263,11 @@ class Settings(BaseSettings):
         return proxy
 
     @property
+    def is_reached_by_others(self) -> bool:
+        """Whether other machines reach it: by its address, or through a proxy in front of it."""
+        return not self.is_loopback or bool(self.forwarded_peers)
+
+    @property
     def is_loopback(self) -> bool:
         """Whether only this machine reaches the address."""
         try:

@@ -151,6 +151,12 @@ async def test_others_are_let_in_only_when_that_is_meant(tmp_path: Path, host: s
     assert not (tmp_path / "towline-data").exists()
 
 
+async def test_who_is_behind_a_proxy_is_reached_by_others_too(tmp_path: Path) -> None:
+    environment = {"TOWLINE_FORWARDED_PEERS": "127.0.0.1"}
+    said = sentence(await command(tmp_path, "--port", "0", environment=environment), 2)
+    assert said.startswith("what forwarded_peers are in front of can be reached by other machines")
+
+
 async def test_others_are_let_in_when_that_is_meant(tmp_path: Path) -> None:
     async with ServerProcess(tmp_path / "data", options=["--host", "0.0.0.0", "--insecure"]) as server:
         assert server.url == f"http://0.0.0.0:{server.port}"
