@@ -11,11 +11,10 @@ stops, or the caller's right ends, a session ends by itself: see `_drain_when_to
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 from starlette.responses import Response
-from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDisconnected
+from starlette.websockets import WebSocket
 
 from storage.errors import StorageError
 from storage.store import Store
@@ -23,7 +22,7 @@ from transfer import logs
 from transfer.auth import Authenticator, address_of
 from transfer.budget import ReceiveBudget
 from transfer.deadlines import Deadline
-from transfer.engine.farewell import abort, farewell
+from transfer.engine.farewell import farewell
 from transfer.engine.scope import ARRIVALS, DRAIN, GONE, MESSAGE_LIMIT
 from transfer.protocol import limits
 from transfer.protocol.errors import (
@@ -45,8 +44,6 @@ from transfer.protocol.messages import (
     EofMessage,
     ErrorMessage,
     ProxyHeader,
-    ProxyReadyMessage,
-    ServerMessage,
     TextHeader,
     UploadHeader,
     parse_client_message,
@@ -55,35 +52,17 @@ from transfer.protocol.receiver import Receiver
 from transfer.proxy import Proxy, ready
 from transfer.rates import Rates, caller_of, piece_of, window_of
 from transfer.refusals import refusal
+from transfer.replies import Replies, Turn
 from transfer.settings import Settings
 from transfer.standing import Standing
 from transfer.throttle import Throttle
 from transfer.uploads import Operation, Shared, SmallUpload, UploadOperation, is_small
 from transfer.watch import Watch
 
-Reply = ServerMessage | ProxyReadyMessage
 T = TypeVar("T")
 LOGGER: Final = "towline.session"
 CUT_SECONDS: Final = 0.25
 """How long what is under way may take to end by itself when the caller's right has ended."""
-
-
-@dataclass(slots=True)
-class Turn:
-    """An operation's place in the order: its replies, and when it is over."""
-
-    ref: int | None
-    replies: "asyncio.Queue[Reply | None]" = field(default_factory=asyncio.Queue)
-    over: asyncio.Event = field(default_factory=asyncio.Event)
-    operation: Operation | None = None
-    work: "asyncio.Task[None] | None" = None
-
-    def reply(self, message: Reply) -> None:
-        self.replies.put_nowait(message if self.ref is None else message.model_copy(update={"ref": self.ref}))
-
-    def end(self) -> None:
-        self.replies.put_nowait(None)
-        self.over.set()
 
 
 class Refused(Operation):
@@ -166,7 +145,7 @@ class Session:
             max_file_bytes=settings.max_file_bytes or limits.MAX_SIZE,
             freed=self._freed,
             arrivals=websocket.scope["extensions"][ARRIVALS],
-            alone=lambda: len(self._turns) <= 1,
+            alone=lambda: len(self._replies.turns) <= 1,
             held_up=lambda: throttle.seconds,
             min_upload_rate=settings.min_upload_rate,
             rate_period=settings.rate_period,
@@ -175,14 +154,13 @@ class Session:
         self._header_timeout = settings.header_timeout
         self._late = asyncio.Event()
         self._header_deadline = Deadline(asyncio.get_running_loop(), self._late.set)
-        self._order: asyncio.Queue[Turn] = asyncio.Queue(limits.MAX_UNANSWERED)
-        self._turns: list[Turn] = []
         self._current: Turn | None = None
         self._is_tunnel = False
         self._told = asyncio.Event()
         self._draining = False
         self._dismissed = False
         self._log = logs.SessionLog(LOGGER, websocket)
+        self._replies = Replies(websocket, self._log)
 
     async def run(self) -> None:
         """Serve until the connection ends. Never raises for what a client does."""
@@ -193,14 +171,14 @@ class Session:
             try:
                 async with asyncio.TaskGroup() as group:
                     duties = (
-                        self._send_replies(),
+                        self._replies.send_all(),
                         self._drain_when_told(),
                         self._leave_when_cut(),
                         self._give_up_when_late(),
                     )
                     others = [group.create_task(duty) for duty in duties]
                     await self._receive(group)
-                    for turn in list(self._turns):
+                    for turn in list(self._replies.turns):
                         await turn.over.wait()
                     for task in others:
                         task.cancel()
@@ -236,7 +214,7 @@ class Session:
                 self._dismissed = self._dismissed or isinstance(error, Unauthorized)
                 await self._throttle.operation()
                 await self._refuse(error, begins=isinstance(content, bytes))
-        for turn in self._turns:
+        for turn in self._replies.turns:
             if turn.operation is not None:
                 turn.operation.gone()
 
@@ -254,11 +232,13 @@ class Session:
 
     async def _take_first(self, content: str | bytes) -> None:
         """The first frame of a caller who is not known yet. Raises Unauthorized, TooMany."""
+        message = None
         with suppress(TransferError):
-            if isinstance(content, str) and isinstance(message := parse_client_message(content), AuthMessage):
-                await self._take_token(message)
-                return
-        raise Unauthorized("this server asks for a token: send it as Authorization: Bearer, or in a first frame auth")
+            message = parse_client_message(content) if isinstance(content, str) else None
+        if not isinstance(message, AuthMessage):
+            sentence = "this server asks for a token: send it as Authorization: Bearer, or in a first frame auth"
+            raise Unauthorized(sentence)
+        await self._take_token(message)
 
     async def _take_token(self, message: AuthMessage) -> None:
         """Another token, or the first. It is answered at once, in the midst of an operation, which goes on. Raises
@@ -273,12 +253,7 @@ class Session:
             self._header_deadline.start(self._header_timeout)
         self._log.principal = principal.subject
         answer = AuthorizedMessage(subject=principal.subject, expires=principal.expires, ref=message.ref)
-        if self._turns:
-            self._turns[0].replies.put_nowait(answer)
-        else:
-            turn = await self._queued(Turn(None))
-            turn.reply(answer)
-            self._end(turn)
+        await self._replies.at_once(answer)
 
     def _take_chunk(self, content: bytes) -> None:
         self._log.bytes += len(content)
@@ -334,7 +309,7 @@ class Session:
                 self._log.bytes += len(header.text.encode())
                 turn = await self._next_turn(header.ref)
                 turn.reply(EchoMessage(text=header.text))
-                self._end(turn)
+                self._replies.end(turn)
             case ProxyHeader():
                 await self._tunnel(header)
             case UploadHeader() | EofMessage():
@@ -342,7 +317,7 @@ class Session:
 
     async def _begin(self, message: UploadHeader | EofMessage, group: asyncio.TaskGroup) -> None:
         self._log.mode("upload")
-        before = list(self._turns)
+        before = list(self._replies.turns)
         turn = await self._next_turn(message.ref)
         operation: SmallUpload | UploadOperation
         if isinstance(message, UploadHeader) and is_small(message):
@@ -356,7 +331,7 @@ class Session:
 
     async def _tunnel(self, header: ProxyHeader) -> None:
         """Once everything before it is over and answered, the connection is a tunnel, or goes on as it was."""
-        before = list(self._turns)
+        before = list(self._replies.turns)
         turn = await self._next_turn(header.ref)
         for earlier in before:
             await earlier.over.wait()
@@ -367,14 +342,14 @@ class Session:
                 )
                 connection = await self._unless_told(opening)
                 turn.reply(ready(header, connection))
-                self._end(turn)
-                await self._order.join()
+                self._replies.end(turn)
+                await self._replies.all_sent()
                 self._is_tunnel = True
                 await self._proxy.carry(self._websocket, connection, self._log, self._standing.principal)
         except TransferError as error:
             turn.operation = refused = Refused(self._shared)
             self._fail(turn, refused, error)
-            self._end(turn)
+            self._replies.end(turn)
 
     async def _unless_told(self, work: Coroutine[Any, Any, T]) -> T:
         """Do it, unless the server is stopped or this is cancelled before it is done: then it is cancelled too. Raises
@@ -390,21 +365,13 @@ class Session:
                 task.cancel()
             await asyncio.wait([working, told])
 
-    def _end(self, turn: Turn) -> None:
-        turn.end()
-        self._turns.remove(turn)
-
     async def _next_turn(self, ref: int | None) -> Turn:
         """Something begins: leave the operation that may still be open, and queue for the replies."""
         if self._current is not None and self._current.operation is not None:
             self._current.operation.leave()
-        self._current = turn = Turn(ref)
-        return await self._queued(turn)
-
-    async def _queued(self, turn: Turn) -> Turn:
-        self._turns.append(turn)
-        await self._order.put(turn)
-        return turn
+        self._current = None
+        self._current = await self._replies.begin(ref)
+        return self._current
 
     async def _parsed(self, text: str) -> ClientMessage | None:
         try:
@@ -423,11 +390,11 @@ class Session:
         if operation is not None and operation.open and error.ref is None:
             operation.fail(error)
             return
-        turn = await self._next_turn(error.ref) if begins else await self._queued(Turn(None))
+        turn = await self._next_turn(error.ref) if begins else await self._replies.begin(None)
         refused = Refused(self._shared)
         turn.operation = refused if begins else None
         self._fail(turn, refused, error)
-        self._end(turn)
+        self._replies.end(turn)
 
     # ------------------------------------------------------------------------------------------------- operations
 
@@ -444,8 +411,8 @@ class Session:
             self._log.logger.exception("a bug ended an operation")
             self._fail(turn, operation, Internal("something went wrong in the server; its log says what"))
         finally:
-            self._end(turn)
-            if not self._turns:
+            self._replies.end(turn)
+            if not self._replies.turns:
                 self._shared.budget.leave(self)
 
     def _fail(self, turn: Turn, operation: Operation, error: TransferError) -> None:
@@ -454,46 +421,17 @@ class Session:
         turn.reply(ErrorMessage.of(error))
         operation.close()
 
-    # ------------------------------------------------------------------------------------------------- sending
-
-    async def _send_replies(self) -> None:
-        """Send replies in the order of the headers; once the connection is gone, drop them."""
-        gone = False
-        while True:
-            turn = await self._order.get()
-            while (message := await turn.replies.get()) is not None:
-                gone = gone or not await self._send(message)
-            self._order.task_done()
-
-    async def _send(self, message: Reply) -> bool:
-        """Returns whether the connection can take more. A farewell to a dead peer has half a second: its full socket
-        buffer would hold us for ever."""
-        close = message.error.close_code if isinstance(message, ErrorMessage) else None
-        if self._draining and close == ShuttingDown.close_code:
-            close = None  # others are still to be answered
-        try:
-            async with asyncio.timeout(None if close is None else limits.FAREWELL_SECONDS):
-                await self._websocket.send_text(message.to_json())
-        except WebSocketDisconnected:  # closed already, perhaps by ourselves: the peer may still be reading that
-            return False
-        except (TimeoutError, WebSocketDisconnect):
-            abort(self._websocket)
-            return False
-        if close is None or not isinstance(message, ErrorMessage):
-            return True
-        self._log.ended(message.error.code)
-        await farewell(self._websocket, close, message.error.code)
-        return False
+    # ------------------------------------------------------------------------------------------------- endings
 
     async def _drain_when_told(self) -> None:
         """Wait until the server stops, and then for what is under way: what arrived of an open upload becomes durable
         and is acknowledged, files that arrived whole are published, new headers are refused. Then close."""
         await self._told.wait()
-        self._draining = True
-        for turn in self._turns:
+        self._draining = self._replies.draining = True
+        for turn in self._replies.turns:
             if turn.operation is not None and turn.operation.open:
                 turn.operation.fail(_shutting_down())
-        await self._order.join()
+        await self._replies.all_sent()
         self._log.ended(ShuttingDown.code)
         await farewell(self._websocket, limits.CLOSE_SHUTTING_DOWN, ShuttingDown.code)
 
@@ -504,16 +442,16 @@ class Session:
         if self._is_tunnel:
             return  # which ends by itself, with 1008
         self._dismissed = True
-        for turn in self._turns:
+        for turn in self._replies.turns:
             if turn.operation is not None and turn.operation.open:
                 turn.operation.fail(self._unauthorized())
         with suppress(TimeoutError):
             async with asyncio.timeout(CUT_SECONDS):
-                await self._order.join()
-        for turn in self._turns:
+                await self._replies.all_sent()
+        for turn in self._replies.turns:
             if turn.work is not None:
                 turn.work.cancel()
-        await self._send(ErrorMessage.of(self._unauthorized()))
+        await self._replies.send(ErrorMessage.of(self._unauthorized()))
 
     def _unauthorized(self) -> Unauthorized:
         return Unauthorized(f"{self._standing.reason}: what was acknowledged is safe, go on with another one")

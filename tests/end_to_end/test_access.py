@@ -165,6 +165,13 @@ async def test_anything_else_first_is_unauthorized_and_closes(service: Service, 
     assert await service.store.unfinished("alice") == []
 
 
+async def test_a_wrong_token_in_the_first_frame_is_said_to_be_unknown(service: Service) -> None:
+    await token_for(service.store, "alice")
+    async with service.connected() as peer:
+        await peer.send({"type": "auth", "token": Secret.new().text})
+        assert (await peer.refused("unauthorized"))["message"] == "the token is not known here"
+
+
 async def test_what_follows_the_first_frame_at_once_waits_for_its_answer(service: Service) -> None:
     token = await token_for(service.store, "alice")
     async with service.connected() as peer:
