@@ -8,12 +8,16 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from websockets.asyncio.client import connect
 
 from tests.clock import Clock
 from tests.end_to_end.conftest import Json, Peer, Service, chunks, eof, header, serving, small
 from tests.end_to_end.scene import content
+from tests.server import serving_apart
 from tests.tokens import bearer, token_for
+from transfer.app import create_app
 from transfer.attempts import FREE, MAX_WAITING_PER_ADDRESS
+from transfer.settings import Settings
 from transfer.tokens import Secret
 
 SLOW: Json = {"rate_limit_bytes": 1}
@@ -94,6 +98,25 @@ async def test_whoever_is_held_up_is_not_too_slow(service: Service, clock: Clock
         await held.refused("timeout")
 
 
+async def test_whoever_is_held_up_is_not_given_up_for_pongs_that_nobody_reads(tmp_path: Path, clock: Clock) -> None:
+    settings = Settings(data=tmp_path, rate_limit_bytes=1, header_timeout=1.0)
+    app = create_app(settings, clock)
+    async with (
+        serving_apart(app, settings, ping_interval=0.05, ping_timeout=0.1) as (url, _),
+        connect(url.replace("http:", "ws:") + "/ws", compression=None, proxy=None) as held,
+        connect(url.replace("http:", "ws:") + "/ws", compression=None, proxy=None) as silent,
+    ):
+        peer = Peer(held)
+        await peer.begin("a", 300)
+        await peer.send(CONTENT[:100])
+        await peer.acked(100)
+        await peer.send(CONTENT[100:200])
+        await clock.waited_for()
+        await Peer(silent).refused("timeout")  # so much time has passed
+        clock.advance(100)
+        await peer.acked(200)
+
+
 @a_byte_a_second
 async def test_whoever_is_held_up_hears_at_once_that_the_server_stops(service: Service, clock: Clock) -> None:
     async with service.connected() as held:
@@ -114,6 +137,19 @@ async def test_whoever_is_held_up_hears_at_once_that_another_has_taken_over(serv
         assert await held.closed() == 4409
         await newcomer.send({"type": "cancel"})
         await newcomer.hear("cancelled")
+    await clock.idle()
+
+
+@a_byte_a_second
+async def test_whoever_is_held_up_hears_that_their_token_was_revoked(service: Service, clock: Clock) -> None:
+    token = await token_for(service.store, "alice")
+    async with service.connected() as held:
+        await held.send({"type": "auth", "token": token.text})
+        await held.hear("authorized")
+        await held_up(service, clock, held)
+        await service.store.grants.revoke(token.grant_id)
+        await held.refused("unauthorized")
+        assert await held.closed() == 1008
     await clock.idle()
 
 
