@@ -50,7 +50,7 @@ from transfer.protocol.messages import (
 )
 from transfer.protocol.receiver import Receiver
 from transfer.proxy import Proxy, ready
-from transfer.rates import Rates, caller_of, piece_of, window_of
+from transfer.rates import Rates, piece_of, window_of
 from transfer.refusals import refusal
 from transfer.replies import Replies, Turn
 from transfer.settings import Settings
@@ -113,7 +113,7 @@ class Sessions:
         address, gone = address_of(websocket), websocket.scope["extensions"][GONE]
         with (
             Standing(websocket, self._authenticator, self._watch, principal) as standing,
-            Throttle(self._rates, lambda: caller_of(standing.principal, address), gone) as throttle,
+            Throttle(self._rates, lambda: standing.principal, address, gone) as throttle,
         ):
             await Session(websocket, self._store, self._settings, self._budget, self._proxy, standing, throttle).run()
 

@@ -7,18 +7,20 @@ from contextlib import ExitStack
 from typing import Self
 
 from transfer.pacing import Share, granted_unless
-from transfer.rates import Rates
+from transfer.principal import Principal
+from transfer.rates import Rates, caller_of
 
 
 class Throttle:
-    """One connection's, within `with`. `caller` says whose rates they are. `gone` is set when nothing more comes from
-    the client: what came before is taken at once."""
+    """One connection's, within `with`. Whose rates they are goes by who is calling, which may change, and from where.
+    `gone` is set when nothing more comes from the client: what came before is taken at once."""
 
-    def __init__(self, rates: Rates, caller: Callable[[], str], gone: asyncio.Event) -> None:
+    def __init__(self, rates: Rates, principal: Callable[[], Principal], address: str, gone: asyncio.Event) -> None:
         self._rates = rates
-        self._caller = caller
+        self._principal = principal
+        self._address = address
         self._gone = gone
-        self._shares: tuple[str, Share, Share] | None = None
+        self._shares: tuple[Principal, Share, Share] | None = None
         self._stack = ExitStack()
         self._seconds = 0.0
         self._since: float | None = None
@@ -42,13 +44,14 @@ class Throttle:
         """Wait until so many more bytes may be taken."""
         await self._until(self._current()[2].ask(size))
 
-    def _current(self) -> tuple[str, Share, Share]:
-        """The caller and their shares; they may become somebody else."""
-        caller = self._caller()
-        if self._shares is None or self._shares[0] != caller:
+    def _current(self) -> tuple[Principal, Share, Share]:
+        """Who is calling, and their shares."""
+        principal = self._principal()
+        if self._shares is None or self._shares[0] is not principal:
             self._stack.close()
-            enter = self._stack.enter_context
-            self._shares = caller, enter(self._rates.operations.share(caller)), enter(self._rates.uploads.share(caller))
+            caller, enter = caller_of(principal, self._address), self._stack.enter_context
+            operations, uploads = self._rates.operations.share(caller), self._rates.uploads.share(caller)
+            self._shares = principal, enter(operations), enter(uploads)
         return self._shares
 
     async def _until(self, granted: "asyncio.Future[None] | None") -> None:
