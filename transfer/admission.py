@@ -9,10 +9,12 @@ reset.
 import asyncio
 import logging
 from collections import Counter
+from collections.abc import Iterable
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Final
 
 from transfer.buckets import Buckets
+from transfer.peers import Peers, parse_address
 from transfer.protocol import limits
 
 SURPLUS_SECONDS: Final = 1.0
@@ -43,7 +45,7 @@ class Place:
 
 class Places:
     """The places of one server: at most `total`, and at most `per_address` of them for one address, from which
-    `rate` may come a second, and `burst` at once."""
+    `rate` may come a second, and `burst` at once. An address of `proxies` is that of many."""
 
     def __init__(
         self,
@@ -52,8 +54,10 @@ class Places:
         *,
         rate: float = limits.CONNECTION_RATE,
         burst: float = limits.CONNECTION_BURST,
+        proxies: Iterable[str] = (),
     ) -> None:
         self.taken = 0
+        self._proxies = Peers(proxies)
         self._surplus: set[Surplus] = set()
         self._total = total
         self._per_address = per_address
@@ -65,16 +69,21 @@ class Places:
     def is_slow_enough(self, address: str, now: float) -> bool:
         """Whether one more may come from `address` now. What is refused does not count: an address from which somebody
         keeps on trying still gets its rate."""
-        return self._arrivals.of(network_of(address), now).take(1, now)
+        return self._is_of_many(address) or self._arrivals.of(network_of(address), now).take(1, now)
 
     def take(self, address: str) -> Place | None:
         """A place for a connection from `address`, if there is one left."""
         network = network_of(address)
-        if self.taken >= self._total or self._by_network[network] >= self._per_address:
+        full = self._by_network[network] >= self._per_address and not self._is_of_many(address)
+        if self.taken >= self._total or full:
             return None
         self.taken += 1
         self._by_network[network] += 1
         return Place(self, network)
+
+    def _is_of_many(self, address: str) -> bool:
+        peer = parse_address(address)
+        return peer is not None and peer in self._proxies
 
     def turn_away(
         self, address: str, transport: asyncio.Transport, answer: bytes, loop: asyncio.AbstractEventLoop

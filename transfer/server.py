@@ -151,6 +151,7 @@ def limits_of(settings: Settings) -> ConnectionLimits:
         min_upload_rate=settings.min_upload_rate,
         max_connections=min(settings.max_connections, fitting),
         max_connections_per_address=settings.max_connections_per_address,
+        forwarded_peers=settings.forwarded_peers,
         connection_rate=settings.connection_rate,
         connection_burst=settings.connection_burst,
     )

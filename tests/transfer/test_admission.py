@@ -16,6 +16,13 @@ def test_one_address_gets_its_share_and_others_the_rest() -> None:
     assert places.taken == 3
 
 
+def test_an_address_of_a_proxy_is_that_of_many() -> None:
+    places = Places(total=3, per_address=1, rate=1, burst=1, proxies=["192.0.2.0/24"])
+    assert all(places.is_slow_enough("192.0.2.1", 0) for _ in range(9))
+    assert all(places.take("::ffff:192.0.2.1") for _ in range(3))
+    assert places.take("192.0.2.1") is None
+
+
 def test_a_place_is_given_back_once() -> None:
     places = Places(total=2, per_address=1)
     place, other = places.take("192.0.2.1"), places.take("192.0.2.2")

@@ -26,6 +26,7 @@ class ConnectionLimits:
     max_connections_per_address: int = limits.MAX_CONNECTIONS_PER_ADDRESS
     connection_rate: float = limits.CONNECTION_RATE
     connection_burst: float = limits.CONNECTION_BURST
+    forwarded_peers: tuple[str, ...] = ()
 
 
 class EngineConfig(uvicorn.Config):
@@ -48,5 +49,6 @@ class EngineConfig(uvicorn.Config):
             connection_limits.max_connections_per_address,
             rate=connection_limits.connection_rate,
             burst=connection_limits.connection_burst,
+            proxies=connection_limits.forwarded_peers,
         )
         self.answers = Answers.prepared(connection_limits.max_head_bytes, connection_limits.max_head_fields)
