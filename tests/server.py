@@ -23,6 +23,7 @@ from typing import Any, Self
 import httpx2
 from fastapi import FastAPI
 
+from tests import evidence
 from transfer.app import create_app
 from transfer.server import Server, certificate_of, limits_of, open_listener, serving, url_of
 from transfer.settings import Settings
@@ -33,7 +34,8 @@ STARTED = "listening on "
 
 def http_client(url: str) -> httpx2.AsyncClient:
     """An HTTP client that takes nothing from the environment, and loads no certificates."""
-    return httpx2.AsyncClient(base_url=url, trust_env=False, verify=False)
+    hooks = {"response": [evidence.response]}
+    return httpx2.AsyncClient(base_url=url, trust_env=False, verify=False, event_hooks=hooks)
 
 
 @asynccontextmanager
@@ -152,6 +154,7 @@ class ServerProcess:
         assert process.stderr is not None
         while line := await process.stderr.readline():
             self.log_lines.append(line.decode(errors="replace").rstrip("\n"))
+            evidence.keep("log", self.log_lines[-1])
             self._logged.set()
 
     async def until_logged(self, text: str) -> str:

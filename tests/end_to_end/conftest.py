@@ -18,6 +18,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
 from storage.local import LocalStore
+from tests import evidence
 from tests.server import http_client, serving_apart
 from transfer.app import create_app
 from transfer.pacing import Clock
@@ -73,6 +74,7 @@ class Peer:
         """The next reply, whatever it is."""
         async with asyncio.timeout(PATIENCE):
             reply: Json = json.loads(await self.connection.recv(decode=True))
+        evidence.reply(reply)
         return reply
 
     async def hear(self, kind: str) -> Json:
