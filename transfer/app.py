@@ -18,6 +18,7 @@ from transfer import (
     health,
     login,
     problems,
+    request_routes,
     share_routes,
     shared_downloads,
     token_routes,
@@ -82,6 +83,7 @@ def create_app(settings: Settings, clock: Clock | None = None) -> FastAPI:
     app.include_router(token_routes.router(store))
     passwords = Passwords()
     app.include_router(share_routes.router(store, passwords))
+    app.include_router(request_routes.router(store))
     app.include_router(shared_downloads.router(Links(store, authenticator, passwords), watch, rates))
     app.include_router(health.router(store))
     proxy = Proxy(settings.proxy, authenticator, watch)

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict
 
 from storage.grants import Grant
 from storage.store import StoredFile
-from transfer.handing_out import state_of
+from transfer.handing_out import State, state_of
 from transfer.principal import Principal
 from transfer.protocol.messages import NameField, TimeField
 
@@ -68,3 +68,43 @@ def _share_state(
     if file is None:
         return "gone"
     return "used up" if link.downloads is not None and link.begun >= link.downloads else "in force"
+
+
+class RequestEntry(BaseModel):
+    """A request link; `used` of its `size` bytes came through it, or are promised to what is on its way."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    subject: str
+    prefix: str
+    created: TimeField
+    expires: TimeField | None
+    size: int | None
+    used: int
+    state: State
+
+
+class NewRequest(RequestEntry):
+    """A request link that was just made; `url` is its path on this server, with the secret that nobody shows again."""
+
+    url: str
+
+
+class RequestListing(BaseModel):
+    """Request links, the newest first."""
+
+    requests: list[RequestEntry]
+
+
+def request_entry(link: Grant, used: int, now: datetime) -> RequestEntry:
+    return RequestEntry(
+        id=link.grant_id,
+        subject=link.subject,
+        prefix=link.prefix,
+        created=link.created,
+        expires=link.expires,
+        size=link.quota,
+        used=used,
+        state=state_of(link, now),
+    )

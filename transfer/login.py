@@ -49,9 +49,9 @@ def router(store: Store, authenticator: Authenticator) -> APIRouter:
         """Say who is calling, and what they may do."""
         visit = principal.visit
         return Identity(
-            subject=principal.subject,
+            subject=principal.called,
             scopes=sorted(principal.scopes & SCOPES),
-            prefix=principal.prefix,
+            prefix=principal.prefix if visit is None else "",
             quota=principal.quota if visit is None else visit.size,
             used=await (store.usage(principal.subject) if visit is None else store.usage_via(visit.link)),
             expires=principal.expires,

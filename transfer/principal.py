@@ -11,6 +11,7 @@ Scope = Literal["upload", "read", "delete", "proxy", "admin"]
 SCOPES: Final[frozenset[Scope]] = frozenset(get_args(Scope))
 MAX_SUBJECT_CHARACTERS: Final = 255
 _OF_LINKS: Final = "request:"
+VISITOR: Final = "visitor"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,11 @@ class Principal:
         if self.visit is not None:
             return "request"
         return "anonymous" if self is ANONYMOUS else "token"
+
+    @property
+    def called(self) -> str:
+        """What they are told who they are: a visitor does not learn whose link it is."""
+        return self.subject if self.visit is None else VISITOR
 
     def may(self, scope: Scope) -> bool:
         return scope in self.scopes

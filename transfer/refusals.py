@@ -53,6 +53,8 @@ def _quota_exceeded(error: storage.QuotaExceeded) -> errors.QuotaExceeded:
 
 def _exists(error: storage.NameTaken, caller: Principal | None) -> errors.Exists:
     existing, conflict = error.existing, error.conflict
+    if caller is not None and caller.visit is not None:
+        return errors.Exists("the name does not go together with what is there: choose another name")
     if not error.disclosed:
         return errors.Exists(f"{error}: choose another name")
     if caller is not None and existing is not None and not caller.may_read(existing.name, existing.owner):

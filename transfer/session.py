@@ -57,6 +57,7 @@ from transfer.settings import Settings
 from transfer.standing import Standing
 from transfer.throttle import Throttle
 from transfer.uploads import Operation, Shared, SmallUpload, UploadOperation, is_small
+from transfer.visiting import placed
 from transfer.watch import Watch
 
 T = TypeVar("T")
@@ -252,7 +253,7 @@ class Session:
             self._websocket.scope["extensions"][MESSAGE_LIMIT](limits.MAX_MESSAGE_BYTES)
             self._header_deadline.start(self._header_timeout)
         self._log.principal = principal.subject
-        answer = AuthorizedMessage(subject=principal.subject, expires=principal.expires, ref=message.ref)
+        answer = AuthorizedMessage(subject=principal.called, expires=principal.expires, ref=message.ref)
         await self._replies.at_once(answer)
 
     def _take_chunk(self, content: bytes) -> None:
@@ -375,7 +376,8 @@ class Session:
 
     async def _parsed(self, text: str) -> ClientMessage | None:
         try:
-            return parse_client_message(text)
+            message = parse_client_message(text)
+            return placed(message, self._standing.principal) if isinstance(message, UploadHeader) else message
         except TransferError as error:
             await self._throttle.operation()
             await self._refuse(error, begins=True)

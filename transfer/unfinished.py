@@ -8,6 +8,8 @@ from storage.store import Store, UnfinishedUpload
 from transfer.callers import Uploader, caller
 from transfer.problems import PROBLEM_RESPONSES
 from transfer.protocol.messages import NameField, Size, TimeField
+from transfer.protocol.names import Name
+from transfer.visiting import told
 
 
 class UploadEntry(BaseModel):
@@ -38,7 +40,8 @@ def router(store: Store) -> APIRouter:
     async def list_uploads(principal: Uploader) -> UploadListing:
         """List the caller's unfinished uploads."""
         own = await store.unfinished(principal.owner)
-        return UploadListing(uploads=[_entry(upload) for upload in own if principal.reaches(upload.name)])
+        seen = [upload for upload in own if principal.reaches(upload.name)]
+        return UploadListing(uploads=[_entry(upload, told(upload.name, principal)) for upload in seen])
 
     @routes.delete("/uploads/{upload_id}", status_code=204)
     async def cancel_upload(principal: Uploader, upload_id: str) -> None:
@@ -52,10 +55,10 @@ def router(store: Store) -> APIRouter:
     return routes
 
 
-def _entry(upload: UnfinishedUpload) -> UploadEntry:
+def _entry(upload: UnfinishedUpload, name: Name) -> UploadEntry:
     return UploadEntry(
         upload_id=upload.upload_id,
-        name=upload.name,
+        name=name,
         size=upload.size,
         offset=upload.offset,
         created=upload.created,

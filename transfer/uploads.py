@@ -38,6 +38,7 @@ from transfer.protocol.messages import (
     CompleteMessage,
     EofMessage,
     Existing,
+    FileEntry,
     MissingMessage,
     ReadyMessage,
     ServerMessage,
@@ -45,9 +46,11 @@ from transfer.protocol.messages import (
     VerifyingMessage,
     encode_leaves,
 )
+from transfer.protocol.names import Name
 from transfer.protocol.ranges import Range
 from transfer.protocol.receiver import DurablePoints, Receiver, State, acknowledged
 from transfer.refusals import refusal
+from transfer.visiting import told, visitors_entry
 
 WRITE_BYTES: Final = 8 * limits.MIB
 """About how much one hop to a disk thread writes."""
@@ -86,6 +89,8 @@ class Operation:
         self._reply = reply
         self._inbox = Inbox(shared.freed)
         self._pace = Pace(shared.min_upload_rate, shared.rate_period)
+        self._sent_name: Name | None = None
+        """What the client called it."""
         self._may_compare = False
         """Whether the client has reason to read all of its source before it sends anything."""
 
@@ -159,7 +164,12 @@ class Operation:
         self.receiver.done()
         self._inbox.close()
         same = published.unchanged if unchanged is None else unchanged
-        self._reply(CompleteMessage(file=file_entry(published.file), unchanged=same or None))
+        self._reply(CompleteMessage(file=self._entry(published.file), unchanged=same or None))
+
+    def _entry(self, file: StoredFile) -> FileEntry:
+        if self.caller.visit is None:
+            return file_entry(file)
+        return visitors_entry(file, told(self._sent_name or file.name, self.caller))
 
     def _authorize(self, header: UploadHeader) -> None:
         """Raises Forbidden."""
@@ -216,6 +226,7 @@ class SmallUpload(Operation):
     def __init__(self, shared: Shared, header: UploadHeader, reply: Reply) -> None:
         super().__init__(shared, Receiver(size=header.size, early=True), reply)
         self._header = header
+        self._sent_name = header.name
 
     @property
     def arriving_bytes(self) -> int:
@@ -267,6 +278,7 @@ class UploadOperation(Operation):
         max_size = shared.max_file_bytes if size is not None else min(shared.max_file_bytes, limits.MAX_STREAM_SIZE)
         super().__init__(shared, Receiver(size=size, early=early, max_size=max_size, state=state), reply)
         self._message = message
+        self._sent_name = message.name if isinstance(message, UploadHeader) else None
         self.upload_id: str | None = message.upload_id
 
     def is_whole(self, upload_id: str) -> bool:
@@ -322,6 +334,7 @@ class UploadOperation(Operation):
         assert message.digest is not None
         async with self._shared.store.resume(message.upload_id, self.caller.owner, lease=message.lease) as writer:
             self.caller.require_name(writer.name)
+            self._sent_name = writer.name
             writer.on_damage = self._damaged
             await self._finish(writer, message.digest)
 
@@ -385,7 +398,7 @@ class UploadOperation(Operation):
         return ReadyMessage(
             upload_id=writer.upload_id,
             lease=writer.lease,
-            name=writer.name,
+            name=told(writer.name, self.caller),
             size=writer.size,
             offset=offset,
             chunk_size=self._shared.budget.chunk_size,

@@ -542,6 +542,8 @@ async def test_the_api_describes_itself(service: Service) -> None:
         "/shares",
         "/shares/{link_id}",
         "/s/{secret}",
+        "/requests",
+        "/requests/{link_id}",
         "/health/live",
         "/health/ready",
     }

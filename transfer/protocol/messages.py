@@ -243,7 +243,7 @@ ClientMessage = UploadHeader | EofMessage | CancelMessage | TextHeader | ProxyHe
 
 
 class FileEntry(Message):
-    """A file, as listings and `complete` show it."""
+    """A file, as listings and `complete` show it. Visitors of a request link are not told whose it is, and where."""
 
     name: NameField
     size: Size
@@ -251,9 +251,9 @@ class FileEntry(Message):
     content_type: str
     modified: TimeField | None = None
     created: TimeField
-    owner: str
+    owner: str | None = None
     metadata: dict[str, str] = Field(default_factory=dict)
-    url: str
+    url: str | None = None
 
 
 class Existing(Message):
