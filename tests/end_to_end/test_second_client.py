@@ -2,9 +2,6 @@
 
 import asyncio
 import json
-import os
-import shutil
-import subprocess
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,13 +10,13 @@ from typing import Final, NamedTuple
 import pytest
 
 import client
+from tests.end_to_end.node import OPTION, found_node
 from tests.end_to_end.scene import MIB, content, names, sha256, stored
 from tests.links import Link
 from tests.server import running
 from transfer.settings import Settings
 
 SCRIPT: Final = Path(__file__).with_name("second_client.mjs")
-OPTION: Final = "--experimental-websocket"
 SIZE: Final = 20 * MIB + 12_345
 CUT: Final = 10 * MIB
 WINDOW: Final = 4 * MIB
@@ -36,15 +33,7 @@ class Report(NamedTuple):
 
 @pytest.fixture(scope="module")
 def node() -> str:
-    """A Node that has WebSocket. Without one nothing here can run: that is a failure in CI and a skip elsewhere."""
-    found = shutil.which("node")
-    said = subprocess.run([found, OPTION, "-p", "typeof WebSocket"], capture_output=True, text=True) if found else None
-    if found is not None and said is not None and said.stdout.strip() == "function":
-        return found
-    lacking = f"the second client needs Node 20.10 or newer, and {found or 'there is none'} on the PATH"
-    if os.environ.get("CI") == "true":
-        pytest.fail(f"{lacking}: install it, CI does not pass without this test")
-    pytest.skip(f"NOT SHOWN HERE: {lacking}")
+    return found_node("the second client")
 
 
 @pytest.fixture

@@ -1,0 +1,297 @@
+"""The client that the pages use, run by Node against a real server: what it sends arrives whole, whatever breaks."""
+
+import asyncio
+import json
+import shutil
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from storage.grants import Grant
+from storage.store import utc_now
+from tests.end_to_end.conftest import Service, serving
+from tests.end_to_end.node import OPTION, found_node
+from tests.end_to_end.scene import MIB, content, sha256
+from tests.links import Happening, Link, Passage
+from tests.tokens import token_for
+from transfer.tokens import Secret
+
+SCRIPT: Final = Path(__file__).with_name("page_client.mjs")
+MODULES: Final = Path(__file__).parents[2] / "transfer" / "web"
+SIZE: Final = 8 * MIB + 12_345
+CUT: Final = 5 * MIB
+WINDOW: Final = 2 * MIB
+VISITOR: Final = "0123456789abcdef"
+Json = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def node() -> str:
+    return found_node("the page's client")
+
+
+@pytest.fixture
+async def service(tmp_path: Path) -> AsyncIterator[Service]:
+    """A server that takes little without acknowledging it."""
+    async with serving(tmp_path, {"window": WINDOW}) as service:
+        yield service
+
+
+@pytest.fixture
+async def link(service: Service) -> AsyncIterator[Link]:
+    """A way to it that can be cut."""
+    async with Link("127.0.0.1", service.port) as link:
+        yield link
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The modules, where Node takes them for modules as browsers do."""
+    folder = tmp_path / "web"
+    shutil.copytree(MODULES, folder)
+    (folder / "package.json").write_text('{"type": "module"}')
+    return folder
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "cargo.bin"
+    write_version(path, 0)
+    return path
+
+
+def write_version(path: Path, version: int) -> None:
+    path.write_bytes(content(SIZE, seed=version))
+
+
+class Run:
+    """The client at work, and what it has said."""
+
+    def __init__(self, process: Process) -> None:
+        self.process = process
+        self.said: list[Json] = []
+
+    @property
+    def durable(self) -> list[int]:
+        return [line["durable"] for line in self.said if "durable" in line]
+
+    @property
+    def waited(self) -> list[str]:
+        return [line["waiting"] for line in self.said if "waiting" in line]
+
+    async def until(self, key: str) -> Json:
+        """The next line that has this key."""
+        assert self.process.stdout is not None
+        while line := await self.process.stdout.readline():
+            self.said.append(json.loads(line))
+            if key in self.said[-1]:
+                return self.said[-1]
+        assert self.process.stderr is not None
+        raise AssertionError(f"no {key}: {self.said[-5:]} {(await self.process.stderr.read()).decode()}")
+
+    async def completed(self) -> Json:
+        entry: Json = (await self.until("complete"))["complete"]
+        return entry
+
+    async def end(self) -> None:
+        """Wait until it has ended by itself."""
+        _, stderr = await self.process.communicate()
+        assert self.process.returncode == 0, stderr.decode()
+
+
+async def start(node: str, folder: Path, server: str, *sources: Path, credentials: Json | None = None) -> Run:
+    options = json.dumps({"url": server.replace("http", "ws") + "/ws", "credentials": credentials})
+    script = (SCRIPT, folder, options, *sources)
+    return Run(await asyncio.create_subprocess_exec(node, OPTION, *script, stdout=PIPE, stderr=PIPE))
+
+
+async def begun_and_killed(node: str, folder: Path, link: Link, source: Path, **options: Json) -> None:
+    """Run it until half of the source has passed, then end it, as when a page is closed."""
+    link.hold_after(upstream=CUT)
+    run = await start(node, folder, link.url, source, **options)
+    await link.until(lambda link: link.upstream_bytes >= CUT)
+    run.process.kill()
+    await run.process.communicate()
+    link.cut()
+    await link.until(lambda link: link.open_connections == 0)
+
+
+async def test_it_sends_files_over_one_connection(
+    node: str, folder: Path, link: Link, service: Service, source: Path, tmp_path: Path
+) -> None:
+    empty = tmp_path / "empty"
+    empty.touch()
+    run = await start(node, folder, link.url, source, empty)
+    assert (await run.completed())["digest"] == sha256(source)
+    assert (await run.completed())["size"] == 0
+    await run.end()
+    assert link.connections == 1
+    assert await service.stored("cargo.bin") == content(SIZE)
+    assert await service.stored("empty") == b""
+
+
+async def test_after_a_break_it_goes_on_where_the_server_is(
+    node: str, folder: Path, link: Link, service: Service, source: Path
+) -> None:
+    link.cut_after(upstream=CUT)
+    run = await start(node, folder, link.url, source)
+    assert (await run.completed())["digest"] == sha256(source)
+    await run.end()
+    assert link.connections == 2
+    assert len(run.waited) == 1
+    assert link.upstream_bytes < SIZE + WINDOW + MIB, "what was acknowledged is not sent again"
+    assert await service.stored("cargo.bin") == content(SIZE)
+
+
+async def test_while_it_is_refused_it_waits_and_tries_again(node: str, folder: Path, link: Link, source: Path) -> None:
+    link.refusing = True
+    run = await start(node, folder, link.url, source)
+    await link.until(lambda link: link.refused_connections >= 3)
+    link.refusing = False
+    assert (await run.completed())["digest"] == sha256(source)
+    await run.end()
+
+
+async def test_when_the_answer_is_lost_it_finds_the_file_complete(
+    node: str, folder: Path, link: Link, service: Service, tmp_path: Path
+) -> None:
+    source = tmp_path / "note.txt"
+    source.write_bytes(b"a note")
+    cuts = 0
+
+    def cut_before_complete(passage: Passage, piece: bytes) -> Iterator[bytes | Happening]:
+        nonlocal cuts
+        if b'"complete"' in piece and not cuts:
+            cuts += 1
+            yield Passage.cut
+        yield piece
+
+    link.downstream.fault = cut_before_complete
+    run = await start(node, folder, link.url, source)
+    assert (await run.completed())["name"] == "note.txt"
+    assert (cuts, link.connections) == (1, 2)
+    assert await service.names() == ["note.txt"]
+    await run.end()
+
+
+async def test_begun_anew_it_goes_on_where_a_closed_page_was(
+    node: str, folder: Path, link: Link, service: Service, source: Path
+) -> None:
+    await begun_and_killed(node, folder, link, source)
+    run = await start(node, folder, link.url, source)
+    assert (await run.completed())["digest"] == sha256(source)
+    await run.end()
+    assert 0 < run.durable[0] < CUT
+    assert await service.names() == ["cargo.bin"]
+
+
+async def test_another_file_of_the_same_name_is_never_spliced_with_the_first(
+    node: str, folder: Path, link: Link, service: Service, source: Path
+) -> None:
+    await begun_and_killed(node, folder, link, source)
+    write_version(source, 1)
+    run = await start(node, folder, link.url, source)
+    assert (await run.completed())["digest"] == sha256(source)
+    await run.end()
+    assert 0 in run.durable[1:], "it has started over"
+    assert await service.stored("cargo.bin") == content(SIZE, seed=1)
+
+
+async def test_an_upload_that_is_dropped_meanwhile_begins_again(
+    node: str, folder: Path, link: Link, service: Service, source: Path
+) -> None:
+    link.hold_after(upstream=CUT)
+    run = await start(node, folder, link.url, source)
+    await link.until(lambda link: link.upstream_bytes >= CUT)
+    (upload,) = await service.unfinished()
+    link.refusing = True
+    link.cut()
+    await link.until(lambda link: link.refused_connections > 0)
+    async with service.http() as http:
+        assert (await http.delete(f"/uploads/{upload['upload_id']}")).status_code == 204
+    link.thaw()
+    link.refusing = False
+    assert (await run.completed())["digest"] == sha256(source)
+    await run.end()
+
+
+async def test_a_taken_name_is_given_a_number(node: str, folder: Path, service: Service, source: Path) -> None:
+    async with service.connected() as peer:
+        ready = await peer.begin("cargo.bin", 5)
+        await peer.complete(b"other", ready)
+    run = await start(node, folder, service.url, source)
+    assert (await run.completed())["name"] == "cargo (2).bin"
+    await run.end()
+    assert await service.stored("cargo.bin") == b"other"
+
+
+async def test_a_refusal_is_final_and_keeps_nobody_else_waiting(
+    node: str, folder: Path, service: Service, source: Path, tmp_path: Path
+) -> None:
+    forbidden = tmp_path / "NUL"
+    forbidden.write_bytes(b"a")
+    run = await start(node, folder, service.url, forbidden, source)
+    refused = await run.until("refused")
+    assert refused["refused"] == "invalid_name"
+    assert "NUL" in refused["message"]
+    await run.completed()
+    await run.end()
+    assert run.waited == []
+
+
+# ------------------------------------------------------------------------------------------------------- who is calling
+
+
+async def test_a_token_goes_in_the_first_frame(node: str, folder: Path, service: Service, source: Path) -> None:
+    token = await token_for(service.store, "alice")
+    run = await start(node, folder, service.url, source, credentials={"token": token.text})
+    assert (await run.completed())["owner"] == "alice"
+    await run.end()
+
+
+async def test_a_revoked_token_ends_it_and_another_goes_on(
+    node: str, folder: Path, link: Link, service: Service, source: Path
+) -> None:
+    token, another = await token_for(service.store, "alice"), await token_for(service.store, "alice")
+    link.hold_after(upstream=CUT)
+    run = await start(node, folder, link.url, source, credentials={"token": token.text})
+    await link.until(lambda link: link.upstream_bytes >= CUT)
+    await service.store.grants.revoke(token.grant_id)
+    refused = await run.until("refused")
+    assert refused["refused"] == "unauthorized"
+    assert run.waited == []
+    await run.end()
+    run = await start(node, folder, service.url, source, credentials={"token": another.text})
+    assert (await run.completed())["digest"] == sha256(source)
+    assert run.durable[0] > 0
+    await run.end()
+
+
+async def request_link(service: Service) -> Secret:
+    """A link through which somebody without a token sends files to alice."""
+    await token_for(service.store, "alice")
+    secret = Secret.new()
+    grant = Grant(
+        grant_id=secret.grant_id,
+        kind="request",
+        secret_hash=secret.hash,
+        subject="alice",
+        created=utc_now(),
+    )
+    await service.store.grants.add(grant)
+    return secret
+
+
+async def test_a_request_link_is_shown_as_it_stands_in_its_url_and_a_visitor_goes_on(
+    node: str, folder: Path, link: Link, service: Service, source: Path
+) -> None:
+    secret = await request_link(service)
+    credentials = {"token": secret.in_link, "visitor": VISITOR}
+    await begun_and_killed(node, folder, link, source, credentials=credentials)
+    run = await start(node, folder, link.url, source, credentials=credentials)
+    assert (await run.completed())["digest"] == sha256(source)
+    assert run.durable[0] > 0
+    await run.end()
