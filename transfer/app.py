@@ -17,6 +17,7 @@ from transfer import (
     files,
     health,
     login,
+    pages,
     problems,
     request_routes,
     share_routes,
@@ -73,6 +74,8 @@ def create_app(settings: Settings, clock: Clock | None = None) -> FastAPI:
         version=__version__,
         lifespan=lifespan,
         redirect_slashes=False,
+        docs_url=None,  # its pages load scripts from elsewhere
+        redoc_url=None,
     )
     app.state.store = store
     app.state.authenticator = authenticator
@@ -86,6 +89,7 @@ def create_app(settings: Settings, clock: Clock | None = None) -> FastAPI:
     app.include_router(request_routes.router(store))
     app.include_router(shared_downloads.router(Links(store, authenticator, passwords), watch, rates))
     app.include_router(health.router(store))
+    app.include_router(pages.router())
     proxy = Proxy(settings.proxy, authenticator, watch)
     app.add_api_websocket_route("/ws", Sessions(store, settings, proxy, authenticator, watch, rates).serve)
     app.add_api_websocket_route("/proxy/{upstream}", proxy.serve)
