@@ -16,9 +16,11 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
 
 from storage.local import LocalStore
-from storage.store import UploadRequest
+from storage.store import UploadRequest, utc_now
 from tests.end_to_end.conftest import PATIENCE, Frame, Json, Peer, digest, header
 from tests.transfer.seeds import put
+from transfer.issuing import new_request, new_share, new_token
+from transfer.principal import SCOPES, Principal
 from transfer.protocol.limits import MIB
 from transfer.protocol.names import Name
 
@@ -54,6 +56,8 @@ class Scene:
     upload_id: str
     lease: str
     file_id: str
+    grants: dict[str, str]
+    """What Alice has handed out: the ids of a token, a share and a request; and `address`, the share's path."""
     headers: dict[str, str] = field(default_factory=dict)
     """What the one who tries shows."""
     heard: list[bytes] = field(default_factory=list)
@@ -119,7 +123,19 @@ async def alices(store: LocalStore, port: int, number: int) -> Scene:
     async with store.begin(request) as writer:
         await writer.write(0, [bytes(MIB)])
         await writer.sync()
-    return Scene(store, port, file, upload, writer.upload_id, writer.lease, stored.file_id)
+    handed_out = await _handed_out(store, stored.file_id)
+    return Scene(store, port, file, upload, writer.upload_id, writer.lease, stored.file_id, handed_out)
+
+
+async def _handed_out(store: LocalStore, file_id: str) -> dict[str, str]:
+    alice, now = Principal(subject="alice", scopes=SCOPES), utc_now()
+    token, token_grant = new_token("alice", ["read"], now=now)
+    share, share_grant = new_share(alice, file_id, now=now)
+    request, request_grant = new_request(alice, now=now)
+    for grant in (token_grant, share_grant, request_grant):
+        await store.grants.add(grant)
+    ids = {"token": token.grant_id, "share": share.grant_id, "request": request.grant_id}
+    return ids | {"address": f"/s/{share.in_link}"}
 
 
 def small_file(name: str, content: bytes = b"new", **fields: object) -> list[Frame]:
@@ -167,6 +183,16 @@ ATTEMPTS: Final[dict[str, Attempt]] = {
     "connect to /echo": lambda scene: scene.upgrade("/echo"),
     "open a tunnel on /ws": lambda scene: scene.ws({"type": "proxy", "upstream": "echo"}, until="ready"),
     "connect to /proxy/echo": lambda scene: scene.upgrade("/proxy/echo"),
+    "follow a share link of it": lambda scene: scene.http("GET", scene.grants["address"]),
+    "make a share link of it": lambda scene: scene.http("POST", "/shares", json={"name": scene.file}),
+    "see the share link": lambda scene: seen(scene, "share"),
+    "revoke the share link": lambda scene: scene.http("DELETE", f"/shares/{scene.grants['share']}"),
+    "make a request link beside it": lambda scene: scene.http("POST", "/requests", json={"prefix": "team/"}),
+    "see the request link": lambda scene: seen(scene, "request"),
+    "revoke the request link": lambda scene: scene.http("DELETE", f"/requests/{scene.grants['request']}"),
+    "make a token": lambda scene: scene.http("POST", "/tokens", json={"subject": "eve", "scopes": ["read"]}),
+    "see the token": lambda scene: seen(scene, "token"),
+    "revoke the token": lambda scene: scene.http("DELETE", f"/tokens/{scene.grants['token']}"),
     "ask who one is": lambda scene: scene.http("GET", "/whoami"),
     "ask whether it is healthy": lambda scene: scene.http("GET", "/health/ready"),
     "read the description": lambda scene: scene.http("GET", "/openapi.json"),
@@ -237,6 +263,14 @@ async def told(scene: Scene) -> str:
     if "digest" in reply or "existing" in reply:
         return DONE
     return str(reply["code"]) if reply["type"] == "error" and reply["code"] != "exists" else "hidden"
+
+
+async def seen(scene: Scene, kind: str) -> str:
+    """Done when it is listed; `empty` when the listing is without it."""
+    answer = await scene.answer("GET", f"/{kind}s")
+    if not answer.is_success:
+        return str(answer.json()["code"])
+    return DONE if scene.grants[kind] in answer.text else "empty"
 
 
 async def listed_upload(scene: Scene) -> str:

@@ -104,7 +104,7 @@ class Run:
 
 async def start(node: str, folder: Path, server: str, *sources: Path, credentials: Json | None = None) -> Run:
     options = json.dumps({"url": server.replace("http", "ws") + "/ws", "credentials": credentials})
-    script = (SCRIPT, folder, options, *sources)
+    script = (str(SCRIPT), str(folder), options, *map(str, sources))
     return Run(await asyncio.create_subprocess_exec(node, OPTION, *script, stdout=PIPE, stderr=PIPE))
 
 

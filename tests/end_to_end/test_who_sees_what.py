@@ -8,15 +8,18 @@ from typing import Final, NamedTuple, get_args
 import pytest
 
 from storage.local import LocalStore
+from storage.store import utc_now
 from tests.end_to_end.conftest import Service
 from tests.end_to_end.matrix import ATTEMPTS, Scene, alices
 from tests.server import CHECKOUT
 from tests.tokens import bearer, token_for
-from transfer.principal import SCOPES, Scope
+from transfer.issuing import new_request, new_share
+from transfer.principal import SCOPES, Principal, Scope
 from transfer.protocol.names import Name
 
 DOCUMENT: Final = CHECKOUT / "docs" / "security.md"
 USUAL: Final = SCOPES - {"admin"}
+ALICE: Final = Principal(subject="alice", scopes=USUAL)
 
 
 class Cell(NamedTuple):
@@ -76,6 +79,14 @@ class World:
             case "revoked":
                 secret = await token_for(store, "alice", USUAL)
                 await store.grants.revoke(secret.grant_id)
+            case "admin":
+                secret = await token_for(store, "root", ["admin"])
+            case "share":
+                secret, grant = new_share(ALICE, "0" * 32, now=utc_now())
+                await store.grants.add(grant)
+            case "visitor":
+                secret, grant = new_request(ALICE, now=utc_now())
+                await store.grants.add(grant)
             case _:
                 raise AssertionError(f"nobody is called {cell.who}")
         return bearer(secret)
