@@ -87,7 +87,7 @@ def create_app(settings: Settings, clock: Clock | None = None) -> FastAPI:
     passwords = Passwords()
     app.include_router(share_routes.router(store, passwords))
     app.include_router(request_routes.router(store))
-    app.include_router(shared_downloads.router(Links(store, authenticator, passwords), watch, rates))
+    app.include_router(shared_downloads.router(Links(store, attempts, passwords), watch, rates))
     app.include_router(health.router(store))
     app.include_router(pages.router())
     proxy = Proxy(settings.proxy, authenticator, watch)

@@ -88,13 +88,9 @@ class Authenticator:
         try:
             return await self._recognised(token, visitor)
         except Unauthorized:
-            await self.failed_at(address)
+            if self._failed is not None:
+                await self._failed(address)
             raise
-
-    async def failed_at(self, address: str) -> None:
-        """Somebody there has shown a wrong token, or a wrong password. May take its time. Raises TooMany."""
-        if self._failed is not None:
-            await self._failed(address)
 
     async def _recognised(self, token: str, visitor: str | None) -> Principal:
         if len(token) > limits.MAX_TOKEN_BYTES:

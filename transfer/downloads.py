@@ -22,6 +22,12 @@ from transfer.protocol.ranges import Range
 from transfer.streamed import Counting, Sharing, StreamedResponse, Watching, nobody_counts
 
 READ_BYTES: Final = MIB
+DOWNLOAD_RESPONSES: Final[dict[int | str, dict[str, object]]] = {
+    200: {"description": "The content", "content": {"*/*": {}}},
+    206: {"description": "The range of it that was asked for", "content": {"*/*": {}}},
+    304: {"description": "The caller has it already"},
+}
+
 
 _SINGLE_RANGE: Final = re.compile(r"bytes=[ \t]*([0-9]{0,30})-([0-9]{0,30})[ \t]*", re.IGNORECASE)
 _ENTITY_TAG: Final = re.compile(r'(?:W/)?("[^"]*")')

@@ -22,7 +22,7 @@ from storage.store import Content, FilePage, FileQuery, SortKey, Store
 from transfer.auth import address_of
 from transfer.bodies import described, fields_of, text_field
 from transfer.callers import Reader, Remover, Renamer, caller
-from transfer.downloads import download
+from transfer.downloads import DOWNLOAD_RESPONSES, download
 from transfer.entries import FILES_PATH, file_entry
 from transfer.principal import Principal
 from transfer.problems import PROBLEM_RESPONSES, shown
@@ -38,12 +38,6 @@ from transfer.watch import Watch
 NDJSON: Final = "application/x-ndjson"
 MAX_QUERY_CHARACTERS: Final = names.MAX_NAME_BYTES * 4
 """Normalizing long text takes quadratic time."""
-
-DOWNLOAD_RESPONSES: Final[dict[int | str, dict[str, object]]] = {
-    200: {"description": "The content", "content": {"*/*": {}}},
-    206: {"description": "The range of it that was asked for", "content": {"*/*": {}}},
-    304: {"description": "The caller has it already"},
-}
 
 Sort = Literal["name", "-name", "size", "-size", "created", "-created", "modified", "-modified"]
 

@@ -18,9 +18,9 @@ from starlette.responses import Response
 from storage.errors import NotFound as NotStored
 from storage.grants import Grant
 from storage.store import Content, Store, StoredFile, utc_now
-from transfer.auth import Authenticator, address_of
-from transfer.downloads import download, wanted_bytes
-from transfer.files import DOWNLOAD_RESPONSES
+from transfer.attempts import FailedAttempts
+from transfer.auth import address_of
+from transfer.downloads import DOWNLOAD_RESPONSES, download, wanted_bytes
 from transfer.passwords import Passwords, password_of
 from transfer.principal import ANONYMOUS, Principal
 from transfer.problems import PROBLEM_RESPONSES, PasswordWanted
@@ -77,13 +77,14 @@ class Shared:
 class Links:
     """The share links of a store, for who has one."""
 
-    def __init__(self, store: Store, authenticator: Authenticator, passwords: Passwords) -> None:
+    def __init__(self, store: Store, attempts: FailedAttempts, passwords: Passwords) -> None:
         self._store = store
-        self._authenticator = authenticator
+        self._attempts = attempts
         self._passwords = passwords
 
     async def opened(self, request: Request, secret: str) -> AsyncIterator[Shared]:
-        """What a link is for, counted, and open until the response was sent. Raises NoSuchLink, PasswordWanted."""
+        """What a link is for, counted, and open until the response was sent. Raises NoSuchLink, PasswordWanted,
+        TooMany."""
         link = await self._found(secret)
         file = await self._file_of(link)
         if link.password_hash is not None:
@@ -116,8 +117,11 @@ class Links:
         password = password_of(request.headers.get("authorization"))
         if password is None:
             raise PasswordWanted("this link asks for a password, with any user name")
-        if not await self._passwords.match(password, kept):
-            await self._authenticator.failed_at(address_of(request))
+        address = address_of(request)
+        with self._attempts.guess(address):
+            right = await self._passwords.match(password, kept)
+        if not right:
+            await self._attempts.failed(address)
             raise PasswordWanted("that is not the password of this link")
 
 

@@ -13,15 +13,15 @@ from fastapi import FastAPI
 
 from storage.memory import MemoryStore
 from storage.store import Store, utc_now
+from tests.clock import Clock
 from tests.server import http_client, serving_apart
 from tests.transfer.seeds import put
 from transfer import problems, shared_downloads
-from transfer.auth import Authenticator
+from transfer.attempts import FREE, LONGEST_SECONDS, MAX_WAITING_PER_ADDRESS, FailedAttempts
 from transfer.issuing import new_share
 from transfer.pacing import LoopClock
 from transfer.passwords import AT_A_TIME, Passwords, parse_password, password_of
 from transfer.principal import ANONYMOUS
-from transfer.protocol.errors import TooMany
 from transfer.rates import Rates
 from transfer.settings import Settings
 from transfer.shared_downloads import Links
@@ -110,30 +110,25 @@ async def shared(store: Store, password: str) -> str:
     return f"/s/{secret.in_link}"
 
 
-async def test_wrong_passwords_are_failures_of_an_address_and_nothing_else_is(store: Store, tmp_path: Path) -> None:
-    failed = list[str]()
-
-    async def note(address: str) -> None:
-        failed.append(address)
-        if len(failed) > 1:
-            raise TooMany("too many failures", limit=1)
-
-    app = FastAPI()
+async def test_wrong_passwords_cost_time_and_while_they_wait_nobody_there_guesses_on(
+    store: Store, tmp_path: Path
+) -> None:
+    app, settings, clock = FastAPI(), Settings(data=tmp_path), Clock()
     problems.install(app)
-    authenticator = Authenticator(store, failed=note)
-    settings = Settings(data=tmp_path)
-    rates = Rates(settings, LoopClock())
-    app.include_router(shared_downloads.router(Links(store, authenticator, Passwords()), Watch(store), rates))
+    links = Links(store, FailedAttempts(clock), Passwords())
+    app.include_router(shared_downloads.router(links, Watch(store), Rates(settings, LoopClock())))
     path = await shared(store, "right")
     async with serving_apart(app, settings) as (url, _), http_client(url) as http:
 
         async def status(authorization: str | None) -> int:
-            return (
-                await http.get(path, headers={} if authorization is None else {"Authorization": authorization})
-            ).status_code
+            headers = {} if authorization is None else {"Authorization": authorization}
+            return (await http.get(path, headers=headers)).status_code
 
-        assert [await status(None), await status(basic(":right")), await status("Basic !")] == [401, 200, 401]
-        assert failed == []
-        assert await status(basic(":wrong")) == 401
-        assert failed == ["127.0.0.1"]
-        assert await status(basic(":wrong")) == 429
+        assert [await status(basic(":wrong")) for _ in range(FREE)] == [401] * FREE
+        assert [await status(None), await status("Basic !"), await status(basic(":right"))] == [401, 401, 200]
+        waiting = [asyncio.create_task(status(basic(":wrong"))) for _ in range(MAX_WAITING_PER_ADDRESS)]
+        await clock.waited_for(MAX_WAITING_PER_ADDRESS)
+        assert await status(basic(":right")) == 429
+        clock.advance(LONGEST_SECONDS)
+        assert await asyncio.gather(*waiting) == [401] * MAX_WAITING_PER_ADDRESS
+        assert await status(basic(":right")) == 200
