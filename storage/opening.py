@@ -8,6 +8,7 @@ import fcntl
 import json
 import os
 import secrets
+import stat
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +19,7 @@ from storage.errors import StoreRefused
 from storage.objects import Objects, sync_folder
 
 FORMAT: Final = 1
+CATALOG_MODE: Final = 0o600
 
 
 def open_folders(data: Path) -> int:
@@ -32,6 +34,7 @@ def open_folders(data: Path) -> int:
             check_store(data, alone=True)
         else:
             _make_store(data)
+        _keep_private(data)
         migrate(data / "catalog.db")
     except BaseException:
         os.close(lock)
@@ -73,11 +76,20 @@ def _make_store(data: Path) -> None:
     for leftover in data.glob("catalog.db*"):
         leftover.unlink()
     make_folders(data)
+    (data / "catalog.db").touch(mode=CATALOG_MODE)
     store_id = new_store_id()
     migrate(data / "catalog.db")
     bear_id(data / "catalog.db", store_id)
     write_identity(data, store_id)
     sync_folder(data.parent)
+
+
+def _keep_private(data: Path) -> None:
+    """Names, and hashes of tokens and passwords, are nobody else's, also where the folder was made by somebody who lets
+    others look in. What SQLite puts beside the catalog gets the catalog's mode."""
+    for path in data.glob("catalog.db*"):
+        if stat.S_IMODE(path.stat().st_mode) & ~CATALOG_MODE:
+            path.chmod(CATALOG_MODE)
 
 
 def make_folders(data: Path) -> None:
