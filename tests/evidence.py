@@ -38,7 +38,8 @@ def found(folder: Path, kind: Kind) -> list[str]:
 
 def secret(text: str) -> None:
     """This must stand nowhere but where it is used."""
-    keep("secret", text)
+    if text:
+        keep("secret", text)
 
 
 def reply(message: dict[str, JsonValue]) -> None:
@@ -51,9 +52,23 @@ def reply(message: dict[str, JsonValue]) -> None:
 
 
 async def response(answer: httpx2.Response) -> None:
-    """An answer over HTTP."""
+    """An answer over HTTP, to a request that may have shown or set a secret."""
+    secret(answer.request.headers.get("authorization", "").rpartition(" ")[2])
     if answer.status_code >= 400:
         keep("error", (await answer.aread()).decode(errors="replace"))
+    elif answer.request.method == "POST":
+        _secrets_in(await answer.aread())
+        _secrets_in(answer.request.content)
+
+
+def _secrets_in(body: bytes) -> None:
+    try:
+        fields = json.loads(body)
+    except ValueError:
+        return
+    for field in ("token", "secret", "password"):
+        if isinstance(fields, dict) and isinstance(value := fields.get(field), str):
+            secret(value)
 
 
 class LogKeeper(logging.Handler):
@@ -70,6 +85,7 @@ class LogKeeper(logging.Handler):
 def watch() -> None:
     """Keep what this process logs, and the command lines that it starts, from now on."""
     handler = LogKeeper()
+    logging.getLogger("towline").setLevel(logging.INFO)  # as a server would
     for name in ("towline", "uvicorn", "websockets", "asyncio"):
         logging.getLogger(name).addHandler(handler)
     sys.addaudithook(_command)
