@@ -9,11 +9,14 @@ TOWLINE_TOKEN or what `towline login` kept says who calls; see `connect`.
 
 from pathlib import Path
 
-from client.connection import Connection, Item, connect
+from client.connection import Connection, Item, connect, visit
 from client.credentials import TokenInTheClear, TokenRefused
 from client.errors import CannotConnect, ClientError, GaveUp, SourceChanged, TunnelClosed
 from client.http import UnfinishedUpload, WhoAmI
+from client.link_urls import NoLink
+from client.links import RequestLink, ShareLink
 from client.progress import Complete, Event, Failed, Listener, ignore
+from client.shared_file import PasswordWanted, download_shared
 from client.source import UploadSource
 from client.token_sources import BadToken, TokenGiven
 from client.tunnel import Tunnel
@@ -32,6 +35,10 @@ __all__ = [
     "GaveUp",
     "Item",
     "Listener",
+    "NoLink",
+    "PasswordWanted",
+    "RequestLink",
+    "ShareLink",
     "SourceChanged",
     "TokenGiven",
     "TokenInTheClear",
@@ -43,9 +50,11 @@ __all__ = [
     "WhoAmI",
     "connect",
     "download",
+    "download_shared",
     "echo",
     "list_files",
     "upload",
+    "visit",
 ]
 
 

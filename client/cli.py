@@ -11,12 +11,23 @@ from typing import Annotated, BinaryIO, Literal
 
 import typer
 
-from client.display import Display, choose_display, silence
+from client.connection import visit
+from client.display import Display, choose_display
 from client.echo_command import COUNT, INTERVAL, EchoCommand
-from client.errors import ClientError
 from client.extensions import add_commands_of_others
 from client.http import UnfinishedUpload
 from client.kept_tokens import Place
+from client.lending import lend
+from client.link_commands import (
+    asked_password,
+    check_request_link,
+    given_password,
+    links,
+    request,
+    share,
+    unlink,
+)
+from client.link_urls import is_url
 from client.login_command import asked_token
 from client.login_command import login as keep_token
 from client.login_command import logout as forget_token
@@ -32,11 +43,14 @@ from client.options import (
     ServerArgument,
     TokenFile,
     connection_to,
+    warn,
 )
 from client.outcome import Exit, outcome_of
 from client.proxy_command import ProxyCommand, text_lines
 from client.retry import GIVE_UP_AFTER
+from client.running import run
 from client.selection import Selection, select
+from client.shared_file import PasswordWanted, download_shared
 from client.stdin import DescriptorReader
 from client.upload_command import UploadCommand
 from client.wording import printable, size_words
@@ -57,7 +71,11 @@ def main() -> None:
         if isinstance(stream, TextIOWrapper):  # there is none when it was closed
             stream.reconfigure(errors="backslashreplace")
     add_commands_of_others(app, sys.argv[1:])
-    app(prog_name="towline")
+    app(prog_name="towline", obj=lend)
+
+
+def _request_link(value: str | None) -> str | None:
+    return None if value is None else check_request_link(value)
 
 
 def _show_version(*, wanted: bool) -> None:
@@ -111,6 +129,12 @@ def upload(
     digest: Annotated[
         Literal["sha256", "blake3"], typer.Option("--digest", help="The checksum that both sides compare.")
     ] = "sha256",
+    to: Annotated[
+        str | None,
+        typer.Option(
+            "--to", metavar="URL", callback=_request_link, help="A request link to upload by, instead of --server."
+        ),
+    ] = None,
     server: Server = DEFAULT_SERVER,
     ca_file: CaFile = None,
     token_file: TokenFile = None,
@@ -131,11 +155,19 @@ def upload(
       towline upload report.pdf --if-exists replace   in place of the old one
       towline upload photos --limit-rate 500K         and leave room for others
       tar c src | towline upload - --name src.tar     what a program writes
+      towline upload bid.pdf --to https://files.example.org/r/...   where somebody asked for it, without a token
     """
     _check_sources(paths, name, prefix)
+    if to is not None and if_exists == "replace":
+        raise typer.BadParameter("a link replaces nothing: a taken name gets a number", param_hint="--if-exists")
+    if to is not None and token_file is not None:
+        raise typer.BadParameter("who uploads by a link needs no token", param_hint="--token-file")
 
     async def send(display: Display, selection: Selection) -> Exit:
-        to_server = connection_to(server, ca_file, token_file, give_up_after=give_up_after, limit_rate=limit_rate)
+        if to is not None:
+            to_server = visit(to, ca_file=ca_file, give_up_after=give_up_after, limit_rate=limit_rate, warn=warn)
+        else:
+            to_server = connection_to(server, ca_file, token_file, give_up_after=give_up_after, limit_rate=limit_rate)
         async with to_server as connection:
             command = UploadCommand(connection, display, if_exists, digest)
             if paths == ["-"] and name is not None:
@@ -183,7 +215,7 @@ def ls(
 
 @app.command()
 def download(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The file's name on the server.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The file's name on the server, or a share link.")],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="PATH", help="A file or a folder to write to.")
     ] = None,
@@ -204,11 +236,27 @@ def download(
       towline download photos/cat.jpg               to cat.jpg here
       towline download photos/cat.jpg -o pictures   into the folder pictures
       towline download cat.jpg -o old.jpg --force   in place of what is there
+      towline download https://files.example.org/s/...   what somebody shared, without a token
     """
     if output == Path("-"):
         raise typer.BadParameter("a download goes to a file, not to stdout", param_hint="--output")
 
+    async def fetch_shared(display: Display, password: str | None) -> None:
+        await download_shared(
+            name,
+            output,
+            password=password,
+            force=force,
+            ca_file=ca_file,
+            give_up_after=give_up_after,
+            limit_rate=limit_rate,
+            on_event=display.show,
+        )
+
     async def work(display: Display) -> Exit:
+        if is_url(name):
+            await _with_password(lambda password: fetch_shared(display, password))
+            return Exit.DONE
         to_server = connection_to(server, ca_file, token_file, give_up_after=give_up_after, limit_rate=limit_rate)
         async with to_server as connection:
             await connection.download(name, output, force=force, on_event=display.show)
@@ -478,22 +526,22 @@ def whoami(
     run(choose_display(as_json=as_json, quiet=True), work)
 
 
+for _command in (share, request, links, unlink):
+    app.command()(_command)
+
+
 # ----------------------------------------------------------------------------------------------------------- running
 
 
-def run(display: Display, work: Callable[[Display], Coroutine[None, None, Exit]]) -> None:
-    """Do the work of a command and end the process with its exit code."""
-    with display:
-        try:
-            code = asyncio.run(work(display))
-        except BrokenPipeError:  # whoever read our data has enough
-            silence(sys.stdout)
-            code = Exit.FAILED
-        except (TransferError, ClientError, OSError, KeyboardInterrupt) as error:
-            outcome = outcome_of(error)
-            display.error(outcome)
-            code = outcome.exit
-    raise typer.Exit(code)
+async def _with_password(fetch: Callable[[str | None], Coroutine[None, None, None]]) -> None:
+    """Fetch what is shared, with the password of the environment, or one that is typed where one is asked for."""
+    password = given_password()
+    try:
+        await fetch(password)
+    except PasswordWanted:
+        if password is not None or (typed := await asyncio.to_thread(asked_password, "password of the link: ")) is None:
+            raise
+        await fetch(typed)
 
 
 async def _each(

@@ -2,17 +2,23 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
+import warnings
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Self
 
+from pydantic import JsonValue
+
 from client.credentials import Credentials
+from client.credentials import Source as TokenSource
 from client.downloader import Downloader
 from client.errors import CannotConnect, ClientError, ConnectionBroken, GaveUp
-from client.http import HttpApi, UnfinishedUpload, WhoAmI
+from client.http import HttpApi, UnfinishedUpload, WhoAmI, base_url
+from client.link_urls import parse_link
+from client.links import Links
 from client.pipeline import Pipeline, SmallFile, read_small
 from client.progress import Complete, Failed, Listener, ignore
 from client.retry import GIVE_UP_AFTER, Patience
@@ -22,6 +28,7 @@ from client.tls import tls_context
 from client.token_sources import TokenGiven, token_source
 from client.tunnel import Tunnel, open_tunnel
 from client.uploader import Uploader
+from client.visitor import visitor_id
 from client.wire import Wire, open_wire
 from transfer.protocol import limits
 from transfer.protocol.digest import DEFAULT_ALGORITHM, UnsupportedAlgorithm, check_algorithm
@@ -253,6 +260,15 @@ class Connection:
         """Drop an unfinished upload and its bytes."""
         await self._http.cancel(upload_id)
 
+    @property
+    def links(self) -> Links:
+        """Share and request links: making, listing and revoking them."""
+        return Links(base_url(self.server), self._http)
+
+    async def ask(self, method: str, path: str, fields: Mapping[str, JsonValue] | None = None) -> bytes:
+        """A request of the server's HTTP API that has no method of its own here: the body of its answer."""
+        return await self._http.ask(method, path, fields)
+
     async def whoami(self) -> WhoAmI:
         """Who the server takes the caller for, and what they may do."""
         return await self._http.whoami()
@@ -281,6 +297,30 @@ def connect(
     return Connection(
         server, credentials=credentials, ca_file=ca_file, give_up_after=give_up_after, limit_rate=limit_rate
     )
+
+
+def visit(
+    url: str,
+    *,
+    ca_file: Path | str | None = None,
+    give_up_after: float = GIVE_UP_AFTER,
+    limit_rate: float | None = None,
+    warn: Callable[[str], None] | None = None,
+) -> Connection:
+    """A connection through a request link, for uploads only; for `async with`. The server puts the names below the
+    link's folder. The same upload again goes on where it ended. Raises NoLink, NotPrivate."""
+    link = parse_link(url, "request")
+    source = TokenSource(
+        lambda: link.secret, "that of the request link", "ask whoever gave you the link for another one"
+    )
+    credentials = Credentials(link.server, source, visitor=visitor_id(link, warn or _warned), warn=warn)
+    return Connection(
+        link.server, credentials=credentials, ca_file=ca_file, give_up_after=give_up_after, limit_rate=limit_rate
+    )
+
+
+def _warned(sentence: str) -> None:
+    warnings.warn(sentence, stacklevel=3)
 
 
 def stops_everything(error: Exception) -> bool:

@@ -62,13 +62,15 @@ class TokenRefused(Unauthorized):
 
 
 class Credentials:
-    """The token for one server. `warn` is told once when it goes there in the clear."""
+    """The token for one server. `visitor` tells who comes through a request link from the others who do. `warn` is told
+    once when the token goes there in the clear."""
 
     def __init__(
         self,
         server: str,
         source: Source,
         *,
+        visitor: str | None = None,
         warn: Callable[[str], None] | None = None,
         look_again_after: float = LOOK_AGAIN_SECONDS,
         clock: Callable[[], float] = time.monotonic,
@@ -78,6 +80,7 @@ class Credentials:
         self._warn = warn or (lambda sentence: warnings.warn(sentence, TokenInTheClear, stacklevel=2))
         self._look_again_after = look_again_after
         self._clock = clock
+        self._visitor = visitor
         self._token: SecretStr | None = None
         self._looked: float | None = None
         self._warned = False
@@ -102,6 +105,10 @@ class Credentials:
             self._warned = True
             self._warn(f"the token travels in the clear to {self.server}: use https where others can listen")
         return self._token
+
+    def presented(self, token: SecretStr | None) -> dict[str, str]:
+        """The headers that say who calls."""
+        return authorization(token) | ({} if self._visitor is None else {"Towline-Visitor": self._visitor})
 
     def refused(self, error: Unauthorized, token: SecretStr | None) -> TokenRefused:
         """The server said this to that token."""

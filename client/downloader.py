@@ -9,14 +9,15 @@ that matched its digest is renamed into place.
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Final, ParamSpec, TypeVar
+from typing import Final, ParamSpec, Protocol, TypeVar
 
 from client.errors import ClientError, ConnectionBroken
-from client.http import Content, ContentInfo, HttpApi, parse_name
+from client.http import Content, ContentInfo, parse_name
 from client.partial import TAG_CHARACTERS, HashedFile, PartialFile, TargetTaken, size_of_regular, target_of
 from client.progress import Comparing, Downloaded, Listener, Received, Receiving, Waiting
 from client.retry import Patience, asked_delay
@@ -24,6 +25,7 @@ from client.speed import SpeedLimit, slowed
 from transfer.protocol.digest import Digest
 from transfer.protocol.errors import TransferError
 from transfer.protocol.limits import MIB
+from transfer.protocol.messages import FileEntry
 from transfer.protocol.names import Name
 
 WRITE_BYTES: Final = MIB
@@ -71,11 +73,29 @@ class Progress:
     accepted_targets: set[str] = field(default_factory=set)
 
 
+class Contents(Protocol):
+    """Where contents come from: a server's files, or a share link."""
+
+    async def content_info(self, name: str) -> ContentInfo:
+        """What there is to download. Raises NotFound."""
+        ...
+
+    def open_content(
+        self, name: str, *, offset: int = 0, etag: str | None = None
+    ) -> AbstractAsyncContextManager[Content]:
+        """The content from `offset` on while its ETag is still `etag`; else another content, from its beginning."""
+        ...
+
+    async def find(self, name: str) -> FileEntry:
+        """Asked for the digest where `content_info` does not say it."""
+        ...
+
+
 class Downloader:
     """One download. Raises the protocol's errors, GaveUp, CannotConnect, TargetTaken, TargetBusy, DamagedContent and
     OSError. Cancelling it leaves a partial file that the same call goes on with."""
 
-    def __init__(self, api: HttpApi, patience: Patience, listener: Listener, speed_limit: SpeedLimit) -> None:
+    def __init__(self, api: Contents, patience: Patience, listener: Listener, speed_limit: SpeedLimit) -> None:
         self._api = api
         self._patience = patience
         self._listener = listener

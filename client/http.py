@@ -8,6 +8,7 @@ import base64
 import binascii
 import json
 import os
+import re
 import socket
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
@@ -16,12 +17,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Annotated, Final, Self, TypeVar
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, unquote, urlencode, urlsplit
 
 import httpx2
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, JsonValue
 
-from client.credentials import Credentials, TokenRefused, authorization, without_token
+from client.credentials import Credentials, TokenRefused, without_token
 from client.errors import CannotConnect, ConnectionBroken
 from client.problem import MAX_PROBLEM_BYTES, PROBLEM, media_type, read_problem, seconds_of
 from client.tls import causes, tls_refusal
@@ -78,12 +79,14 @@ class WhoAmI(Message):
 
 @dataclass(frozen=True, slots=True)
 class ContentInfo:
-    """What the server says of a file's content before it sends any. `digest` only when it is SHA-256."""
+    """What the server says of a content before it sends any. `digest` only when it is SHA-256; `file_name` is what it
+    proposes to save it as, as it came."""
 
     etag: str
     size: int
     digest: Digest | None
     modified: datetime | None
+    file_name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,14 +133,14 @@ class HttpApi:
                 raise self._no_towline(f"it answered with {found or 'something'} instead of a listing")
             async with aclosing(response.aiter_bytes()) as pieces:
                 async for line in _lines(pieces):
-                    yield self._read(FileEntry, line)
+                    yield self.read(FileEntry, line)
 
     async def find(self, name: str) -> FileEntry:
         """The entry of one file. Raises NotFound."""
         wanted = parse_name(name)
         url = self._files_url(prefix=wanted.value, sort="name", limit="1")  # a name comes before what begins with it
         async with self._answer("GET", url) as response:
-            files = self._read(_Page, await self._body(response)).files
+            files = self.read(_Page, await self._body(response)).files
         if not files or files[0].name != wanted:
             raise errors.NotFound(f"{name!r} is not here, or not yours")
         return files[0]
@@ -147,7 +150,7 @@ class HttpApi:
         body = json.dumps({"name": parse_name(new_name).value}).encode()
         headers = {"Content-Type": "application/json"}
         async with self._answer("PATCH", self._file_url(name), headers, body) as response:
-            return self._read(FileEntry, await self._body(response))
+            return self.read(FileEntry, await self._body(response))
 
     async def delete(self, name: str) -> None:
         """Delete a file. Raises NotFound."""
@@ -159,37 +162,57 @@ class HttpApi:
     async def uploads(self) -> list[UnfinishedUpload]:
         """The caller's uploads that are not complete."""
         async with self._answer("GET", f"{self._base}/uploads") as response:
-            return self._read(_Uploads, await self._body(response)).uploads
+            return self.read(_Uploads, await self._body(response)).uploads
 
     async def cancel(self, upload_id: str) -> None:
         """Drop an unfinished upload and its bytes. Raises NotFound."""
         async with self._answer("DELETE", f"{self._base}/uploads/{_quoted(upload_id, safe='')}"):
             pass
 
-    # -------------------------------------------------------------------------------------------------- caller
+    # --------------------------------------------------------------------------------------------------- other
+
+    async def ask(self, method: str, path: str, fields: Mapping[str, JsonValue] | None = None) -> bytes:
+        """The answer to a request with these fields, whatever it is; see `read`."""
+        body = None if fields is None else json.dumps(fields).encode()
+        headers = {} if body is None else {"Content-Type": "application/json"}
+        async with self._answer(method, f"{self._base}{path}", headers, body) as response:
+            return await self._body(response)
 
     async def whoami(self) -> WhoAmI:
         """Who the server takes the caller for. Raises Unauthorized."""
         async with self._answer("GET", f"{self._base}/whoami") as response:
-            return self._read(WhoAmI, await self._body(response))
+            return self.read(WhoAmI, await self._body(response))
 
     # ------------------------------------------------------------------------------------------------- content
 
     async def content_info(self, name: str) -> ContentInfo:
         """What there is to download. Raises NotFound."""
-        url = self._file_url(name)
+        return await self.info_at(self._file_url(name))
+
+    async def info_at(self, url: str, headers: Mapping[str, str] | None = None) -> ContentInfo:
+        """The same of any address."""
+        given = dict(headers or {}) | self._credentials.presented(await self._credentials.current())
         with self._translated():
-            response = await self._client.head(url, headers=authorization(await self._credentials.current()))
+            response = await self._client.head(url, headers=given)
         if response.is_success:
             return self._info(response, size=_number(response.headers.get("Content-Length")))
-        async with self._answer("GET", url, {"Range": "bytes=0-0"}):  # a HEAD has no body to say why
+        why = dict(headers or {}) | {"If-None-Match": "*"}  # which no content answers, so that nobody counts a download
+        async with self._answer("GET", url, why):  # a HEAD has no body to say why
             raise ConnectionBroken(f"it answered HTTP {response.status_code}")
 
     @asynccontextmanager
     async def open_content(self, name: str, *, offset: int = 0, etag: str | None = None) -> AsyncIterator[Content]:
         """The content from `offset` on while its ETag is still `etag`; else another content, from its beginning."""
-        headers = {"Range": f"bytes={offset}-", "If-Range": etag} if offset and etag else {}
-        async with self._answer("GET", self._file_url(name), headers) as response:
+        async with self.open_at(self._file_url(name), offset=offset, etag=etag) as content:
+            yield content
+
+    @asynccontextmanager
+    async def open_at(
+        self, url: str, headers: Mapping[str, str] | None = None, *, offset: int = 0, etag: str | None = None
+    ) -> AsyncIterator[Content]:
+        """The same of any address."""
+        given = dict(headers or {}) | ({"Range": f"bytes={offset}-", "If-Range": etag} if offset and etag else {})
+        async with self._answer("GET", url, given) as response:
             start, size = self._extent(response)
             if start not in (0, offset):
                 raise self._no_towline(f"asked for bytes from {offset} on, it sends them from {start} on")
@@ -222,6 +245,7 @@ class HttpApi:
             size=size,
             digest=_sha256_of(response.headers.get("Repr-Digest", "")),
             modified=_time_of(response.headers.get("Last-Modified")),
+            file_name=_file_name_of(response.headers.get("Content-Disposition", "")),
         )
 
     # ------------------------------------------------------------------------------------------------ requests
@@ -253,7 +277,7 @@ class HttpApi:
         self, stack: AsyncExitStack, method: str, url: str, headers: Mapping[str, str] | None, body: bytes | None
     ) -> httpx2.Response:
         token = await self._credentials.current()
-        given = dict(headers or {}) | authorization(token)
+        given = dict(headers or {}) | self._credentials.presented(token)
         response = await stack.enter_async_context(self._client.stream(method, url, headers=given, content=body))
         if not response.is_success:
             error = await self._refusal(response)
@@ -267,7 +291,7 @@ class HttpApi:
             return error or self._no_towline("it answered with something that was not expected")
         if response.is_redirect:
             return CannotConnect(self._server, f"it redirects to {response.headers.get('Location')}: give that instead")
-        if status >= 500 or status in (408, 425, 429):  # a proxy that has lost its server for a while
+        if status >= 500 or status in (304, 408, 425, 429):  # a proxy that has lost its server for a while
             return ConnectionBroken(f"it answered HTTP {status}", retry_after=seconds_of(retry_after) or 0.0)
         return self._no_towline(f"it answered HTTP {status}")
 
@@ -280,7 +304,8 @@ class HttpApi:
                     raise self._no_towline(f"it answered with more than {limit} bytes")
         return bytes(body)
 
-    def _read(self, model: type[Read], text: bytes) -> Read:
+    def read(self, model: type[Read], text: bytes) -> Read:
+        """What a body says. Raises CannotConnect for what is none."""
         try:
             return model.model_validate(read_object(text.decode()))
         except (errors.BadMessage, ValueError) as refused:
@@ -356,6 +381,15 @@ def _sha256_of(header: str) -> Digest | None:
                 return None
             return Digest("sha256", raw.hex()) if len(raw) == 32 else None
     return None
+
+
+def _file_name_of(disposition: str) -> str | None:
+    """The file name that an answer proposes (RFC 6266, section 4.3)."""
+    exact = re.search(r"filename\*=UTF-8''([^;\s]+)", disposition, re.IGNORECASE)
+    if exact is not None:
+        return unquote(exact[1])
+    plain = re.search(r'filename="([^"]*)"', disposition, re.IGNORECASE)
+    return None if plain is None else plain[1]
 
 
 def _time_of(header: str | None) -> datetime | None:

@@ -7,8 +7,10 @@ from enum import IntEnum
 from client.downloader import DamagedContent
 from client.errors import CannotConnect, ConnectionBroken, GaveUp, KeyringFailed, SourceChanged, TunnelClosed
 from client.kept_tokens import UnreadableCredentials
+from client.link_urls import NoLink
 from client.partial import TargetBusy, TargetTaken
 from client.private_file import NotPrivate
+from client.shared_file import PasswordWanted
 from client.token_sources import BadToken
 from transfer.protocol.errors import Exists, Superseded, TransferError
 
@@ -40,6 +42,8 @@ _CODES: dict[type[Exception], str] = {
     TargetBusy: "target_busy",
     DamagedContent: "damaged_content",
     TunnelClosed: "tunnel_closed",
+    NoLink: "no_link",
+    PasswordWanted: "password_wanted",
     BadToken: "bad_token",
     NotPrivate: "not_private",
     KeyringFailed: "keyring_failed",

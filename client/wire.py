@@ -17,7 +17,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 from websockets.frames import CloseCode
 from websockets.typing import Subprotocol
 
-from client.credentials import Credentials, authorization, without_token
+from client.credentials import Credentials, without_token
 from client.errors import CannotConnect, ConnectionBroken, TunnelClosed
 from client.problem import MAX_PROBLEM_BYTES, PROBLEM, media_type, read_problem, seconds_of
 from client.tls import tls_refusal
@@ -178,7 +178,7 @@ async def open_wire(
     try:
         connection = await _Connect(
             url,
-            additional_headers=authorization(token),
+            additional_headers=credentials.presented(token),
             ssl=tls or (True if url.startswith("wss:") else None),
             subprotocols=[Subprotocol(limits.PROTOCOL)],
             compression=None,

@@ -47,6 +47,16 @@ Server = Annotated[
     str | None,
     typer.Option("--server", "-s", metavar="URL", help="A server elsewhere, asked with your token, of scope admin."),
 ]
+CaFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--ca-file",
+        metavar="FILE",
+        envvar="TOWLINE_CA_FILE",
+        help="With --server: trust the authorities in this PEM file, instead of the system's.",
+        show_default=False,
+    ),
+]
 TokenFile = Annotated[
     Path | None, typer.Option("--token-file", metavar="FILE", help="With --server: its first line is your token.")
 ]
@@ -82,6 +92,7 @@ def create(
     ] = None,
     data: Data = None,
     server: Server = None,
+    ca_file: CaFile = None,
     token_file: TokenFile = None,
     as_json: Json = False,
 ) -> None:
@@ -110,7 +121,7 @@ def create(
     )
 
     def work(terminal: Terminal) -> int:
-        with tokens_of(context.obj, data, server, token_file, making=True) as tokens:
+        with tokens_of(context.obj, data, server, ca_file, token_file, making=True) as tokens:
             made = tokens.create(wanted)
         terminal.remark(f"token {made.id} for {made.subject}: {_may(made)}; {_until(made.expires)}")
         terminal.remark("keep it now, it is not shown again; `towline login` takes it, and TOWLINE_TOKEN")
@@ -127,6 +138,7 @@ def list_(
     show_all: Annotated[bool, typer.Option("--all", "-a", help="Those that have expired or were revoked too.")] = False,
     data: Data = None,
     server: Server = None,
+    ca_file: CaFile = None,
     token_file: TokenFile = None,
     as_json: Json = False,
 ) -> None:
@@ -142,7 +154,7 @@ def list_(
     """
 
     def work(terminal: Terminal) -> int:
-        with tokens_of(context.obj, data, server, token_file) as tokens:
+        with tokens_of(context.obj, data, server, ca_file, token_file) as tokens:
             known = tokens.list()
         shown = [token for token in known if show_all or token.state == "in force"]
         for token, line in zip(shown, _table(shown), strict=False):
@@ -165,6 +177,7 @@ def revoke(
     *,
     data: Data = None,
     server: Server = None,
+    ca_file: CaFile = None,
     token_file: TokenFile = None,
     as_json: Json = False,
 ) -> None:
@@ -183,7 +196,7 @@ def revoke(
     """
 
     def work(terminal: Terminal) -> int:
-        with tokens_of(context.obj, data, server, token_file) as tokens:
+        with tokens_of(context.obj, data, server, ca_file, token_file) as tokens:
             token = _meant(token_id, tokens.list(), terminal)
             if token is None:
                 return FAILED

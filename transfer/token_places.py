@@ -30,7 +30,13 @@ class Lent(Protocol):
     OSError."""
 
     def __call__(
-        self, server: str, token_file: Path | None, method: str, path: str, fields: Mapping[str, JsonValue] | None
+        self,
+        server: str,
+        ca_file: Path | None,
+        token_file: Path | None,
+        method: str,
+        path: str,
+        fields: Mapping[str, JsonValue] | None,
     ) -> JsonValue: ...
 
 
@@ -122,7 +128,13 @@ def _read(model: type[Read], answer: JsonValue) -> Read:
 
 @contextmanager
 def tokens_of(
-    lent: object, data: Path | None, server: str | None, token_file: Path | None, *, making: bool = False
+    lent: object,
+    data: Path | None,
+    server: str | None,
+    ca_file: Path | None,
+    token_file: Path | None,
+    *,
+    making: bool = False,
 ) -> Iterator[Tokens]:
     """The tokens that the options mean; a store is made only when `making` one. `lent` is what the towline command
     lends (`Lent`), or nothing. Raises Misused, WrongSetting, StoreRefused."""
@@ -131,7 +143,7 @@ def tokens_of(
             raise Misused("--data is a folder here, --server a server elsewhere: give one of them")
         if lent is None:
             raise Misused("--server is for the command towline token")
-        yield TokensElsewhere(partial(cast(Lent, lent), server, token_file))
+        yield TokensElsewhere(partial(cast(Lent, lent), server, ca_file, token_file))
         return
     if token_file is not None:
         raise Misused("--token-file goes with --server: on the server's machine nobody is asked for a token")

@@ -28,6 +28,7 @@ from transfer.settings import Settings
 
 OTHER = random.Random(4).randbytes(3_000_001)
 COMMANDS = ["upload", "ls", "download", "mv", "rm", "uploads", "cancel", "echo", "proxy", "whoami", "login", "logout"]
+COMMANDS += ["share", "request", "links", "unlink"]
 
 
 @pytest.fixture

@@ -1,0 +1,27 @@
+"""How a command runs: its work in a loop, what went wrong as one sentence, and an exit code."""
+
+import asyncio
+import sys
+from collections.abc import Callable, Coroutine
+
+import typer
+
+from client.display import Display, silence
+from client.errors import ClientError
+from client.outcome import Exit, outcome_of
+from transfer.protocol.errors import TransferError
+
+
+def run(display: Display, work: Callable[[Display], Coroutine[None, None, Exit]]) -> None:
+    """Do the work of a command and end the process with its exit code."""
+    with display:
+        try:
+            code = asyncio.run(work(display))
+        except BrokenPipeError:  # whoever read our data has enough
+            silence(sys.stdout)
+            code = Exit.FAILED
+        except (TransferError, ClientError, OSError, KeyboardInterrupt) as error:
+            outcome = outcome_of(error)
+            display.error(outcome)
+            code = outcome.exit
+    raise typer.Exit(code)
