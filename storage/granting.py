@@ -9,7 +9,7 @@ from typing import TypeVar
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import DBAPIError
 
-from storage import grant_rows
+from storage import grant_rows, quota_rows
 from storage.catalog import Catalog, Work, as_storage_error, open_writing
 from storage.errors import StoreRefused
 from storage.grants import Grant, GrantKind
@@ -83,6 +83,10 @@ class GrantBook:
 
     def any_tokens(self) -> bool:
         return self._run(grant_rows.any_tokens)
+
+    def usage(self, subject: str) -> int:
+        """The bytes stored and reserved of a subject."""
+        return self._run(lambda connection: quota_rows.usage(connection, subject))
 
     def _run(self, work: Work[T]) -> T:
         try:

@@ -254,7 +254,7 @@ def _table(tokens: Sequence[TokenEntry]) -> list[str]:
             token.subject,
             ",".join(token.scopes),
             token.prefix or "all names",
-            "no quota" if token.quota is None else decimal(token.quota),
+            f"{decimal(token.used)} used{'' if token.quota is None else f' of {decimal(token.quota)}'}",
             f"made {_time(token.created)}",
             f"expires {_time(token.expires)}",
             token.state,

@@ -83,12 +83,14 @@ class TokensHere:
             expires=None if wanted.lasts is None else now + wanted.lasts,
         )
         self._book.add(grant)
-        return new_entry(grant, secret.text, now)
+        return new_entry(grant, self._book.usage(grant.subject), secret.text, now)
 
     def list(self) -> Sequence[TokenEntry]:
         from storage.store import utc_now
 
-        return token_entries(self._book.list(), utc_now())
+        grants = self._book.list()
+        used = {subject: self._book.usage(subject) for subject in {grant.subject for grant in grants}}
+        return token_entries(grants, used, utc_now())
 
     def revoke(self, token_id: str) -> None:
         self._book.revoke(token_id)

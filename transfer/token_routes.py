@@ -55,7 +55,7 @@ def router(store: Store) -> APIRouter:
         except ValueError as refused:
             raise BadMessage(f"the field subject is wrong: {refused}", field="subject") from None
         await store.grants.add(grant)
-        return new_entry(grant, secret.text, now)
+        return new_entry(grant, await store.usage(grant.subject), secret.text, now)
 
     @routes.get("/tokens")
     async def list_tokens(principal: Administrator) -> TokenListing:
@@ -74,5 +74,7 @@ def router(store: Store) -> APIRouter:
 
 async def _seen(store: Store, principal: Administrator) -> list[TokenEntry]:
     """What the administrator has to do with."""
-    tokens = token_entries(await store.grants.list(), utc_now())
+    grants = await store.grants.list()
+    used = {subject: await store.usage(subject) for subject in {grant.subject for grant in grants}}
+    tokens = token_entries(grants, used, utc_now())
     return [token for token in tokens if principal.reaches_all_of(token.prefix)]

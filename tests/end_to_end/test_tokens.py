@@ -6,8 +6,9 @@ from datetime import datetime, timedelta
 
 import httpx2
 import pytest
+from websockets.asyncio.client import connect
 
-from tests.end_to_end.conftest import Json, Service
+from tests.end_to_end.conftest import Json, Peer, Service, small
 from tests.tokens import bearer, token_for
 from transfer.principal import Scope
 from transfer.tokens import Secret
@@ -55,6 +56,17 @@ async def test_a_token_that_was_made_lets_its_bearer_in(service: Service) -> Non
     }
     assert who["expires"] == entry["expires"]
     assert datetime.fromisoformat(entry["expires"]) - datetime.fromisoformat(entry["created"]) == timedelta(hours=1)
+
+
+async def test_what_a_subject_uses_is_shown_with_each_of_its_tokens(service: Service) -> None:
+    admin, alice = await token_for(service.store, "root", ADMIN), await token_for(service.store, "alice")
+    await token_for(service.store, "alice")
+    async with connect(f"ws://127.0.0.1:{service.port}/ws", additional_headers=bearer(alice), proxy=None) as connection:
+        peer = Peer(connection)
+        await peer.send(*small("a", b"seven b"))
+        await peer.hear("complete")
+    used = [(token["subject"], token["used"]) for token in await listed(service, admin)]
+    assert used == [("alice", 7), ("alice", 7), ("root", 0)]
 
 
 async def test_answers_are_kept_by_nobody_and_only_the_first_has_the_secret(service: Service) -> None:

@@ -114,6 +114,7 @@ def test_what_is_said_of_a_token_is_what_it_gets(tmp_path: Path) -> None:
         "scopes": ["admin", "proxy", "read"],
         "prefix": "photos/",
         "quota": 50 << 30,
+        "used": 0,
         "created": grant.created.isoformat(),
         "expires": grant.expires.isoformat(),
         "state": "in force",
@@ -161,9 +162,9 @@ def test_the_list_shows_whose_they_are_what_for_and_until_when(tmp_path: Path) -
     token("create", "alice", "--expires", "2w")
     ended = token("list")
     alice, bob = ended.out.splitlines()
-    for cell in ("alice", "delete,read,upload", "all names", "no quota", "in force"):
+    for cell in ("alice", "delete,read,upload", "all names", "0 bytes used", "in force"):
         assert f"  {cell}" in alice
-    for cell in ("bob", "read", "photos/", "10.0 GB", "expires never", "in force"):
+    for cell in ("bob", "read", "photos/", "0 bytes used of 10.0 GB", "expires never", "in force"):
         assert f"  {cell}" in bob
     assert bob.split()[0] in made.out
     assert alice.index("in force") == bob.index("in force")
