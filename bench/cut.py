@@ -2,7 +2,7 @@
 
     ./run bench cut [--rounds 10] [--connections 50]
 
-Each upload has begun and waits for bytes. The server is a process of its own; who revokes and who uploads are one other.
+Each upload has begun and waits for bytes. The server is a process of its own; who revokes and who uploads are one.
 """
 
 import argparse

@@ -2,17 +2,19 @@
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from transfer.auth import Authenticator
+from transfer.auth import Authenticator, address_of
 from transfer.engine.scope import MESSAGE_LIMIT
 from transfer.logs import SessionLog
 from transfer.protocol.limits import MAX_ECHO_BYTES
+from transfer.rates import Rates, caller_of
 from transfer.watch import Watch
 
 
 class Echo:
     """Serves `/echo` to whoever may come in."""
 
-    def __init__(self, authenticator: Authenticator, watch: Watch) -> None:
+    def __init__(self, authenticator: Authenticator, watch: Watch, rates: Rates) -> None:
+        self._rates = rates
         self._authenticator = authenticator
         self._watch = watch
 
@@ -20,6 +22,7 @@ class Echo:
         """One connection, from its upgrade to its end. The engine bounds the size of messages. Raises TransferError
         before the upgrade."""
         principal = await self._authenticator.caller(websocket)
+        self._rates.take_request(caller_of(principal, address_of(websocket)))
         websocket.scope["extensions"][MESSAGE_LIMIT](MAX_ECHO_BYTES)
         await websocket.accept()
         with SessionLog("towline.echo", websocket, principal.subject) as log:

@@ -15,7 +15,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.frames import CloseCode
 
 from transfer import logs
-from transfer.auth import Authenticator
+from transfer.auth import Authenticator, address_of
 from transfer.dialing import NotAllowed, NotReached, dial, resolve, upgrade
 from transfer.engine.scope import MESSAGE_LIMIT
 from transfer.own_echo import ECHO_URL, OwnEcho
@@ -24,6 +24,7 @@ from transfer.problems import shown
 from transfer.protocol.errors import ProxyDenied, ProxyFailed, TooMany, Unauthorized
 from transfer.protocol.limits import MAX_ECHO_BYTES
 from transfer.protocol.messages import ProxyHeader, ProxyReadyMessage
+from transfer.rates import Rates, caller_of
 from transfer.settings import ProxySettings
 from transfer.tunnel import Tunnel, close_upstream
 from transfer.upstreams import Route, route_to_name, route_to_url
@@ -38,7 +39,8 @@ LOGGER: Final = "towline.proxy"
 class Proxy:
     """What all tunnels of a server share."""
 
-    def __init__(self, settings: ProxySettings, authenticator: Authenticator, watch: Watch) -> None:
+    def __init__(self, settings: ProxySettings, authenticator: Authenticator, watch: Watch, rates: Rates) -> None:
+        self._rates = rates
         self._settings = settings
         self._authenticator = authenticator
         self._watch = watch
@@ -48,6 +50,7 @@ class Proxy:
     async def serve(self, websocket: WebSocket, upstream: str) -> None:
         """`GET /proxy/{upstream}`: a tunnel from the first frame on. Raises TransferError before the upgrade."""
         principal = await self._authenticator.caller(websocket)
+        self._rates.take_request(caller_of(principal, address_of(websocket)))
         principal.require("proxy")
         log = logs.SessionLog(LOGGER, websocket, principal.subject)
         route = route_to_name(self._settings.upstreams, upstream)

@@ -30,7 +30,7 @@ class Rates:
         self._clock = clock
 
     def take_request(self, caller: str) -> None:
-        """One more HTTP request. Raises TooMany."""
+        """One more HTTP request, or upgrade. Raises TooMany."""
         now = self._clock.time()
         bucket = self._requests.of(caller, now)
         if not bucket.take(1, now):

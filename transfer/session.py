@@ -24,6 +24,7 @@ from transfer.budget import ReceiveBudget
 from transfer.deadlines import Deadline
 from transfer.engine.farewell import farewell
 from transfer.engine.scope import ARRIVALS, DRAIN, GONE, MESSAGE_LIMIT
+from transfer.principal import NOBODY
 from transfer.protocol import limits
 from transfer.protocol.errors import (
     BadMessage,
@@ -50,7 +51,7 @@ from transfer.protocol.messages import (
 )
 from transfer.protocol.receiver import Receiver
 from transfer.proxy import Proxy, ready
-from transfer.rates import Rates, piece_of, window_of
+from transfer.rates import Rates, caller_of, piece_of, window_of
 from transfer.refusals import refusal
 from transfer.replies import Replies, Turn
 from transfer.settings import Settings
@@ -108,6 +109,7 @@ class Sessions:
             await websocket.send_denial_response(Response(f"{text}\n", 400, media_type="text/plain"))
             return
         principal = await self._authenticator.caller_if_said(websocket)
+        self._rates.take_request(caller_of(principal or NOBODY, address_of(websocket)))
         if principal is None:
             websocket.scope["extensions"][MESSAGE_LIMIT](limits.MAX_MESSAGE_BYTES_BEFORE_AUTH)
         await websocket.accept(subprotocol=limits.PROTOCOL if offered else None)

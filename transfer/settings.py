@@ -236,7 +236,7 @@ class Settings(BaseSettings):
         default=limits.REQUEST_RATE,
         gt=0,
         allow_inf_nan=False,
-        description="HTTP requests a second, of one caller",
+        description="HTTP requests and upgrades a second, of one caller",
     )
     request_burst: float = Field(
         default=limits.REQUEST_BURST, ge=1, description="how many of them may come at once after a pause"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
 
 from tests.clock import Clock
 from tests.end_to_end.conftest import Json, Peer, Service, chunks, eof, header, serving, small
@@ -214,6 +215,20 @@ async def test_requests_beyond_the_rate_are_refused_for_a_moment(service: Servic
         clock.advance(2)
         assert (await http.get("/files")).status_code == 200
         assert (await http.get("/files")).status_code == 429
+
+
+@pytest.mark.parametrize("path", ["/ws", "/echo", "/proxy/echo"])
+@pytest.mark.parametrize("overrides", [{"request_rate": 0.5, "request_burst": 1}])
+async def test_upgrades_beyond_the_rate_are_refused_for_a_moment(service: Service, clock: Clock, path: str) -> None:
+    async with service.connected(path):
+        with pytest.raises(InvalidStatus) as refused:
+            async with service.connected(path):
+                pass
+        response = refused.value.response
+        assert (response.status_code, response.headers["retry-after"]) == (429, "2")
+        clock.advance(2)
+        async with service.connected(path):
+            pass
 
 
 async def test_wrong_tokens_wait_for_their_refusal_and_right_ones_for_nothing(service: Service, clock: Clock) -> None:
