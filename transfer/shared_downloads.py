@@ -6,6 +6,7 @@ hundred at the same time are no more than one after another; what was not sent i
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from storage.errors import NotFound as NotStored
+from storage.errors import StorageError
 from storage.grants import Grant
 from storage.store import Content, Store, StoredFile, utc_now
 from transfer.attempts import FailedAttempts
@@ -30,6 +32,7 @@ from transfer.rates import Rates, caller_of
 from transfer.tokens import Secret
 from transfer.watch import Watch
 
+logger = logging.getLogger("towline.http")
 UNSAID: Final = {"referrer-policy": "no-referrer", "cache-control": "private, no-store"}
 """The address is a secret, and so is what is there."""
 
@@ -62,8 +65,13 @@ class Tally:
 
     async def end(self) -> None:
         """Give back what was not sent, whatever ended it."""
-        if (rest := self.resumed - self.sent) > 0:
+        rest = self.resumed - self.sent
+        if rest <= 0:
+            return
+        try:
             await asyncio.shield(self.store.grants.not_sent(self.link.grant_id, rest))
+        except StorageError as failed:
+            logger.error("what was not sent of a shared file could not be given back: %s", failed)
 
 
 @dataclass(frozen=True, slots=True)

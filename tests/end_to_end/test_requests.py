@@ -11,6 +11,7 @@ import httpx2
 import pytest
 from websockets.asyncio.client import connect
 
+from tests import evidence
 from tests.end_to_end.conftest import Json, Peer, Service, chunks, digest, eof, header, small
 from tests.tokens import bearer, token_for
 from tests.transfer.seeds import put
@@ -34,6 +35,7 @@ async def requested(service: Service, token: Secret | None, **fields: object) ->
     answer = await asked(service, token, "POST", "/requests", fields)
     assert answer.status_code == 201, answer.text
     entry: Json = answer.json()
+    evidence.secret(entry["url"].removeprefix("/r/"))
     secret = Secret.parse(entry["url"].removeprefix("/r/"))
     assert secret is not None
     return secret, entry

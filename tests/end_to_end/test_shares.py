@@ -14,6 +14,7 @@ import pytest
 
 from storage.grants import Grant
 from storage.store import utc_now
+from tests import evidence
 from tests.end_to_end.conftest import Json, Service
 from tests.tokens import bearer, token_for
 from tests.transfer.seeds import put
@@ -43,6 +44,7 @@ async def shared(service: Service, name: str, token: Secret | None = None, **fie
     answer = await asked(service, token, "POST", "/shares", {"name": name} | fields)
     assert answer.status_code == 201, answer.text
     entry: Json = answer.json()
+    evidence.secret(entry["url"].removeprefix("/s/"))
     return entry
 
 

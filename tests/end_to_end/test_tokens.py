@@ -8,6 +8,7 @@ import httpx2
 import pytest
 from websockets.asyncio.client import connect
 
+from tests import evidence
 from tests.end_to_end.conftest import Json, Peer, Service, small
 from tests.tokens import bearer, token_for
 from transfer.principal import Scope
@@ -27,6 +28,7 @@ async def made(service: Service, admin: Secret, **fields: object) -> Json:
     answer = await asked(service, admin, "POST", "/tokens", ALICE | fields)
     assert answer.status_code == 201, answer.text
     entry: Json = answer.json()
+    evidence.secret(entry["token"])
     return entry
 
 
