@@ -16,8 +16,12 @@ from pathlib import Path
 from typing import Final
 
 import client
+from storage.granting import opened_grants
+from storage.store import utc_now
 from tests.packages import NotInstalled, installed
 from tests.server import ServerProcess, alarms, http_client
+from transfer.issuing import new_token
+from transfer.principal import SCOPES
 
 FOLDER: Final = Path(__file__).parent
 REQUIREMENTS: Final = FOLDER / "requirements.txt"
@@ -44,11 +48,14 @@ def main(arguments: Sequence[str]) -> int:
 async def ask(folder: Path, schemathesis: Path, examples: int, seed: int) -> int:
     """Ask a server everything. Returns the exit code."""
     async with ServerProcess(folder / "data") as server:
-        await fill(server.url, folder)
+        token, grant = new_token("api", SCOPES, now=utc_now())
+        with opened_grants(folder / "data") as grants:
+            grants.add(grant)
+        await fill(server.url, folder, token.text)
         command = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIGURATION)]
         command += ["run", f"{server.url}/openapi.json", "--max-examples", str(examples), "--seed", str(seed)]
         command += ["--generation-database", "none", "--warnings", "off", "--suppress-health-check", "all"]
-        environment = os.environ | {"PYTHONPATH": str(schemathesis)}
+        environment = os.environ | {"PYTHONPATH": str(schemathesis), "API_TOKEN": token.text}
         process = await asyncio.create_subprocess_exec(*command, cwd=folder, env=environment)
         code = await process.wait()
         async with http_client(server.url) as http:
@@ -58,10 +65,10 @@ async def ask(folder: Path, schemathesis: Path, examples: int, seed: int) -> int
         return int(code != 0 or bool(found))
 
 
-async def fill(url: str, folder: Path) -> None:
+async def fill(url: str, folder: Path, token: str) -> None:
     """Some files to be listed, downloaded, renamed and deleted."""
     (folder / "cargo.txt").write_text("cargo")
-    async with client.connect(url) as connection:
+    async with client.connect(url, token=token) as connection:
         for number in range(FILES):
             await connection.upload(folder / "cargo.txt", name=f"{number}/cargo.txt")
 
