@@ -19,8 +19,8 @@ from websockets.exceptions import ConnectionClosed
 from storage.granting import opened_grants
 from storage.store import utc_now
 from tests.server import ServerProcess
-from transfer.issuing import new_token
-from transfer.tokens import Secret
+from transfer.access.tokens import Secret
+from transfer.grants.issuing import new_token
 
 MIB = 1 << 20
 

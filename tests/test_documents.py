@@ -31,7 +31,7 @@ from websockets.typing import Subprotocol
 
 from tests.server import CHECKOUT, ServerProcess, running
 from transfer import __version__
-from transfer.jwt_settings import JwtSettings
+from transfer.access.jwt_settings import JwtSettings
 from transfer.protocol import limits
 from transfer.protocol.errors import ERRORS
 from transfer.protocol.messages import ProxyHeader, ReadyMessage, UploadHeader

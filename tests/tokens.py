@@ -4,9 +4,9 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from storage.store import Store, utc_now
-from transfer.issuing import new_token
-from transfer.principal import SCOPES, Scope
-from transfer.tokens import Secret
+from transfer.access.principal import SCOPES, Scope
+from transfer.access.tokens import Secret
+from transfer.grants.issuing import new_token
 
 
 async def token_for(

@@ -13,8 +13,8 @@ from collections.abc import Iterable
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Final
 
-from transfer.buckets import Buckets
-from transfer.peers import Peers, parse_address
+from transfer.edge.peers import Peers, parse_address
+from transfer.pace.buckets import Buckets
 from transfer.protocol import limits
 
 SURPLUS_SECONDS: Final = 1.0

@@ -12,35 +12,25 @@ from starlette.types import ASGIApp
 from storage.errors import StorageError
 from storage.local import LocalStore
 from storage.store import Store
-from transfer import (
-    __version__,
-    files,
-    health,
-    login,
-    pages,
-    problems,
-    request_routes,
-    share_routes,
-    shared_downloads,
-    token_routes,
-    unfinished,
-)
-from transfer.attempts import FailedAttempts
-from transfer.auth import Authenticator, NoTokenInUrl
-from transfer.cross_origin import CrossOrigin
+from transfer import __version__, files, health, pages, problems, unfinished
+from transfer.access import login
+from transfer.access.attempts import FailedAttempts
+from transfer.access.auth import Authenticator, NoTokenInUrl
+from transfer.access.jwt_tokens import JwtVerifier
+from transfer.access.watch import Watch
 from transfer.echo import Echo
-from transfer.forwarded import Forwarded
-from transfer.hosts import HostGuard
-from transfer.jwt_tokens import JwtVerifier
-from transfer.pacing import Clock, LoopClock
-from transfer.passwords import Passwords
+from transfer.edge.cross_origin import CrossOrigin
+from transfer.edge.forwarded import Forwarded
+from transfer.edge.hosts import HostGuard
+from transfer.grants import request_routes, share_routes, shared_downloads, token_routes
+from transfer.grants.passwords import Passwords
+from transfer.grants.shared_downloads import Links
+from transfer.pace.pacing import Clock, LoopClock
+from transfer.pace.rates import Rates
 from transfer.protocol.errors import NotFound
 from transfer.proxy import Proxy
-from transfer.rates import Rates
 from transfer.session import Sessions
 from transfer.settings import Settings
-from transfer.shared_downloads import Links
-from transfer.watch import Watch
 
 EXPIRY_SECONDS: Final = 60.0
 logger = logging.getLogger("towline.app")

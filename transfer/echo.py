@@ -2,12 +2,12 @@
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from transfer.auth import Authenticator, address_of
+from transfer.access.auth import Authenticator, address_of
+from transfer.access.watch import Watch
 from transfer.engine.scope import MESSAGE_LIMIT
 from transfer.logs import SessionLog
+from transfer.pace.rates import Rates, caller_of
 from transfer.protocol.limits import MAX_ECHO_BYTES
-from transfer.rates import Rates, caller_of
-from transfer.watch import Watch
 
 
 class Echo:

@@ -19,21 +19,21 @@ from starlette.responses import Response
 
 from storage.errors import NameTaken, NotFound
 from storage.store import Content, FilePage, FileQuery, SortKey, Store
-from transfer.auth import address_of
+from transfer.access.auth import address_of
+from transfer.access.callers import Reader, Remover, Renamer, caller
+from transfer.access.principal import Principal
+from transfer.access.watch import Watch
 from transfer.bodies import described, fields_of, text_field
-from transfer.callers import Reader, Remover, Renamer, caller
 from transfer.downloads import DOWNLOAD_RESPONSES, download
 from transfer.entries import FILES_PATH, file_entry
-from transfer.principal import Principal
+from transfer.pace.rates import Rates, caller_of
 from transfer.problems import PROBLEM_RESPONSES, shown
 from transfer.protocol import limits, names
 from transfer.protocol.errors import BadMessage, InvalidName
 from transfer.protocol.messages import FileEntry
 from transfer.protocol.names import Name
-from transfer.rates import Rates, caller_of
 from transfer.refusals import refusal
 from transfer.streamed import StreamedResponse
-from transfer.watch import Watch
 
 NDJSON: Final = "application/x-ndjson"
 MAX_QUERY_CHARACTERS: Final = names.MAX_NAME_BYTES * 4

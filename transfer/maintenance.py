@@ -191,7 +191,7 @@ def recover(*, data: Data = None, as_json: Json = False) -> None:
 
     def work(terminal: Terminal) -> int:
         from storage.salvage import salvage
-        from transfer.principal import ANONYMOUS
+        from transfer.access.principal import ANONYMOUS
 
         where = folder_of(data)
         done = salvage(where, ANONYMOUS.subject, terminal)

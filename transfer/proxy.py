@@ -15,20 +15,20 @@ from websockets.asyncio.client import ClientConnection
 from websockets.frames import CloseCode
 
 from transfer import logs
-from transfer.auth import Authenticator, address_of
+from transfer.access.auth import Authenticator, address_of
+from transfer.access.principal import Principal
+from transfer.access.watch import Watch
 from transfer.dialing import NotAllowed, NotReached, dial, resolve, upgrade
 from transfer.engine.scope import MESSAGE_LIMIT
 from transfer.own_echo import ECHO_URL, OwnEcho
-from transfer.principal import Principal
+from transfer.pace.rates import Rates, caller_of
 from transfer.problems import shown
 from transfer.protocol.errors import ProxyDenied, ProxyFailed, TooMany, Unauthorized
 from transfer.protocol.limits import MAX_ECHO_BYTES
 from transfer.protocol.messages import ProxyHeader, ProxyReadyMessage
-from transfer.rates import Rates, caller_of
 from transfer.settings import ProxySettings
 from transfer.tunnel import Tunnel, close_upstream
 from transfer.upstreams import Route, route_to_name, route_to_url
-from transfer.watch import Watch
 
 HOPS_HEADER: Final = "towline-hops"
 MAX_HOPS: Final = 4

@@ -1,7 +1,7 @@
 """The one mapping from what a store raises to what the protocol says."""
 
 from storage import errors as storage
-from transfer.principal import Principal
+from transfer.access.principal import Principal
 from transfer.protocol import errors
 
 

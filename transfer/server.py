@@ -21,8 +21,8 @@ from storage.errors import StoreRefused
 from storage.granting import tokens_were_made
 from transfer import logs
 from transfer.app import create_app
-from transfer.certificate import CertificateRefused, ServerCertificate
 from transfer.descriptors import connections_that_fit, raise_descriptor_limit
+from transfer.edge.certificate import CertificateRefused, ServerCertificate
 from transfer.engine.config import ConnectionLimits, EngineConfig
 from transfer.engine.http import HttpProtocol
 from transfer.engine.tls import TlsProtocol

@@ -19,12 +19,17 @@ from starlette.websockets import WebSocket
 from storage.errors import StorageError
 from storage.store import Store
 from transfer import logs
-from transfer.auth import Authenticator, address_of
+from transfer.access.auth import Authenticator, address_of
+from transfer.access.principal import NOBODY
+from transfer.access.standing import Standing
+from transfer.access.visiting import placed
+from transfer.access.watch import Watch
 from transfer.budget import ReceiveBudget
 from transfer.deadlines import Deadline
 from transfer.engine.farewell import farewell
 from transfer.engine.scope import ARRIVALS, DRAIN, GONE, MESSAGE_LIMIT
-from transfer.principal import NOBODY
+from transfer.pace.rates import Rates, caller_of, piece_of, window_of
+from transfer.pace.throttle import Throttle
 from transfer.protocol import limits
 from transfer.protocol.errors import (
     BadMessage,
@@ -51,15 +56,10 @@ from transfer.protocol.messages import (
 )
 from transfer.protocol.receiver import Receiver
 from transfer.proxy import Proxy, ready
-from transfer.rates import Rates, caller_of, piece_of, window_of
 from transfer.refusals import refusal
 from transfer.replies import Replies, Turn
 from transfer.settings import Settings
-from transfer.standing import Standing
-from transfer.throttle import Throttle
 from transfer.uploads import Operation, Shared, SmallUpload, UploadOperation, is_small
-from transfer.visiting import placed
-from transfer.watch import Watch
 
 T = TypeVar("T")
 LOGGER: Final = "towline.session"

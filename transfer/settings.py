@@ -33,10 +33,10 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from transfer.host_names import parse_pattern
-from transfer.jwt_settings import JwtSettings
-from transfer.origins import parse_origin
-from transfer.peers import parse_network
+from transfer.access.jwt_settings import JwtSettings
+from transfer.edge.host_names import parse_pattern
+from transfer.edge.origins import parse_origin
+from transfer.edge.peers import parse_network
 from transfer.protocol import limits
 from transfer.upstreams import OWN_ECHO, Upstream, check_names
 

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from storage.errors import StorageError
-from transfer.pacing import Share, granted_unless, unpaced
+from transfer.pace.pacing import Share, granted_unless, unpaced
 
 Watching = Callable[[Callable[[str], None]], AbstractContextManager[object]]
 """Is entered for as long as something goes on, and may call what it is given, to end that, with a sentence why."""

@@ -5,11 +5,11 @@ from pydantic import BaseModel, ConfigDict
 
 from storage.errors import NotFound
 from storage.store import Store, UnfinishedUpload
-from transfer.callers import Uploader, caller
+from transfer.access.callers import Uploader, caller
+from transfer.access.visiting import told
 from transfer.problems import PROBLEM_RESPONSES
 from transfer.protocol.messages import NameField, Size, TimeField
 from transfer.protocol.names import Name
-from transfer.visiting import told
 
 
 class UploadEntry(BaseModel):

@@ -15,11 +15,12 @@ from typing import Final
 
 from storage.errors import NotFound, WrongDigest
 from storage.store import Published, Store, StoredFile, UploadRequest, Writer
+from transfer.access.principal import Principal
+from transfer.access.visiting import told, visitors_entry
 from transfer.budget import ReceiveBudget
 from transfer.deadlines import Arrivals, Pace
 from transfer.entries import file_entry
 from transfer.inbox import Cancel, Ending, Eof, Failure, Inbox, Left
-from transfer.principal import Principal
 from transfer.protocol import limits
 from transfer.protocol.digest import ALGORITHMS, Digest
 from transfer.protocol.errors import (
@@ -50,7 +51,6 @@ from transfer.protocol.names import Name
 from transfer.protocol.ranges import Range
 from transfer.protocol.receiver import DurablePoints, Receiver, State, acknowledged
 from transfer.refusals import refusal
-from transfer.visiting import told, visitors_entry
 
 WRITE_BYTES: Final = 8 * limits.MIB
 """About how much one hop to a disk thread writes."""

@@ -20,8 +20,8 @@ from storage.granting import opened_grants
 from storage.store import utc_now
 from tests.packages import NotInstalled, installed
 from tests.server import ServerProcess, alarms, http_client
-from transfer.issuing import new_token
-from transfer.principal import SCOPES
+from transfer.access.principal import SCOPES
+from transfer.grants.issuing import new_token
 
 FOLDER: Final = Path(__file__).parent
 REQUIREMENTS: Final = FOLDER / "requirements.txt"

@@ -13,8 +13,8 @@ from tests.browser.test_pages import payload, send, sent
 from tests.end_to_end.conftest import Service, small
 from tests.links import Link
 from tests.tokens import bearer, token_for
-from transfer.auth import COOKIE
-from transfer.tokens import Secret
+from transfer.access.auth import COOKIE
+from transfer.access.tokens import Secret
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

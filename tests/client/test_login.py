@@ -19,9 +19,9 @@ from tests.client.command import Ended, Towline
 from tests.links import Link
 from tests.server import running
 from tests.tokens import token_for
+from transfer.access.tokens import Secret
 from transfer.app import create_app
 from transfer.settings import Settings
-from transfer.tokens import Secret
 
 KEYRINGS = "tests.client.keyrings"
 

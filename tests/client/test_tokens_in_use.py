@@ -15,11 +15,11 @@ from client.token_sources import token_source
 from storage.store import Store
 from tests.server import running
 from tests.tokens import bearer, token_for
+from transfer.access.tokens import Secret
 from transfer.app import create_app
 from transfer.protocol.errors import Forbidden, QuotaExceeded
 from transfer.protocol.limits import MIB
 from transfer.settings import Settings
-from transfer.tokens import Secret
 
 PIECE = bytes(range(256)) * (MIB // 256)
 NEVER = 1e9

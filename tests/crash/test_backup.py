@@ -18,7 +18,7 @@ from tests.crash.power import LoopDisk
 from tests.crash.victim import killed_after, time_of
 from tests.end_to_end.scene import MIB
 from tests.server import ServerProcess
-from transfer.principal import ANONYMOUS
+from transfer.access.principal import ANONYMOUS
 from transfer.protocol.digest import digest_bytes
 from transfer.protocol.names import Name
 

@@ -18,7 +18,7 @@ from tests.crash.load import Load
 from tests.crash.plan import Plan
 from tests.end_to_end.scene import MIB, Recorder, content
 from tests.server import http_client, running
-from transfer.principal import ANONYMOUS
+from transfer.access.principal import ANONYMOUS
 from transfer.protocol.digest import digest_bytes
 from transfer.protocol.names import Name
 from transfer.protocol.ranges import Range, RangeSet

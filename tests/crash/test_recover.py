@@ -18,7 +18,7 @@ from tests.crash.plan import Plan
 from tests.crash.power import LoopDisk
 from tests.crash.victim import killed_after, killed_before_change, time_of
 from tests.end_to_end.scene import MIB
-from transfer.principal import ANONYMOUS
+from transfer.access.principal import ANONYMOUS
 from transfer.protocol.digest import digest_bytes
 from transfer.protocol.names import Name
 

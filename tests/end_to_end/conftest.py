@@ -21,7 +21,7 @@ from storage.local import LocalStore
 from tests import evidence
 from tests.server import http_client, serving_apart
 from transfer.app import create_app
-from transfer.pacing import Clock
+from transfer.pace.pacing import Clock
 from transfer.server import Server
 from transfer.settings import Settings
 

@@ -19,8 +19,8 @@ from storage.local import LocalStore
 from storage.store import UploadRequest, utc_now
 from tests.end_to_end.conftest import PATIENCE, Frame, Json, Peer, digest, header
 from tests.transfer.seeds import put
-from transfer.issuing import new_request, new_share, new_token
-from transfer.principal import SCOPES, Principal
+from transfer.access.principal import SCOPES, Principal
+from transfer.grants.issuing import new_request, new_share, new_token
 from transfer.protocol.limits import MIB
 from transfer.protocol.names import Name
 

@@ -18,10 +18,10 @@ from storage.store import utc_now
 from tests.end_to_end.conftest import Peer, Service, chunks, digest, eof, header, serving, small
 from tests.end_to_end.waiting import stuck_disk
 from tests.tokens import bearer, token_for
-from transfer.auth import COOKIE
-from transfer.issuing import new_token
+from transfer.access.auth import COOKIE
+from transfer.access.tokens import Secret
+from transfer.grants.issuing import new_token
 from transfer.protocol.limits import MIB
-from transfer.tokens import Secret
 
 CONTENT = bytes(range(256)) * 8192
 

@@ -17,7 +17,7 @@ from tests.end_to_end.node import OPTION, found_node
 from tests.end_to_end.scene import MIB, content, sha256
 from tests.links import Happening, Link, Passage
 from tests.tokens import token_for
-from transfer.tokens import Secret
+from transfer.access.tokens import Secret
 
 SCRIPT: Final = Path(__file__).with_name("page_client.mjs")
 MODULES: Final = Path(__file__).parents[2] / "transfer" / "web"

@@ -16,10 +16,10 @@ from tests.end_to_end.conftest import Json, Peer, Service, chunks, eof, header, 
 from tests.end_to_end.scene import content
 from tests.server import serving_apart
 from tests.tokens import bearer, token_for
+from transfer.access.attempts import FREE, MAX_WAITING_PER_ADDRESS
+from transfer.access.tokens import Secret
 from transfer.app import create_app
-from transfer.attempts import FREE, MAX_WAITING_PER_ADDRESS
 from transfer.settings import Settings
-from transfer.tokens import Secret
 
 SLOW: Json = {"rate_limit_bytes": 1}
 IMPATIENT: Json = {"min_upload_rate": 1_000, "rate_period": 0.4, "header_timeout": 1.0}

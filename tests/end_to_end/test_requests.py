@@ -15,9 +15,9 @@ from tests import evidence
 from tests.end_to_end.conftest import Json, Peer, Service, chunks, digest, eof, header, small
 from tests.tokens import bearer, token_for
 from tests.transfer.seeds import put
-from transfer.principal import Scope
+from transfer.access.principal import Scope
+from transfer.access.tokens import Secret
 from transfer.protocol.limits import MIB
-from transfer.tokens import Secret
 
 CONTENT: Final = bytes(range(256)) * 8192
 ONE: Final = "visitor-number-one"

@@ -18,11 +18,11 @@ from tests import evidence
 from tests.end_to_end.conftest import Json, Service
 from tests.tokens import bearer, token_for
 from tests.transfer.seeds import put
-from transfer.issuing import new_request, new_share
-from transfer.principal import ANONYMOUS, Principal, Scope
+from transfer.access.principal import ANONYMOUS, Principal, Scope
+from transfer.access.tokens import Secret
+from transfer.grants.issuing import new_request, new_share
 from transfer.protocol.limits import MIB
 from transfer.protocol.names import Name
-from transfer.tokens import Secret
 
 CONTENT: Final = bytes(range(256)) * 400
 LARGE: Final = bytes(48 * MIB)

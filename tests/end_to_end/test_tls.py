@@ -1,4 +1,4 @@
-"""Clients and servers with TLS between them. tests/transfer/test_tls.py has what the server alone does."""
+"""Clients and servers with TLS between them. tests/transfer/edge/test_tls.py has what the server alone does."""
 
 import asyncio
 import os

@@ -11,8 +11,8 @@ from websockets.asyncio.client import connect
 from tests import evidence
 from tests.end_to_end.conftest import Json, Peer, Service, small
 from tests.tokens import bearer, token_for
-from transfer.principal import Scope
-from transfer.tokens import Secret
+from transfer.access.principal import Scope
+from transfer.access.tokens import Secret
 
 ADMIN: tuple[Scope, ...] = ("admin",)
 ALICE: Json = {"subject": "alice", "scopes": ["read"]}

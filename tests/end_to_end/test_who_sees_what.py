@@ -13,8 +13,8 @@ from tests.end_to_end.conftest import Service
 from tests.end_to_end.matrix import ATTEMPTS, Scene, alices
 from tests.server import CHECKOUT
 from tests.tokens import bearer, token_for
-from transfer.issuing import new_request, new_share
-from transfer.principal import SCOPES, Principal, Scope
+from transfer.access.principal import SCOPES, Principal, Scope
+from transfer.grants.issuing import new_request, new_share
 from transfer.protocol.names import Name
 
 DOCUMENT: Final = CHECKOUT / "docs" / "security.md"

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from storage.store import Store, StoredFile, UploadRequest
-from transfer.principal import ANONYMOUS
+from transfer.access.principal import ANONYMOUS
 from transfer.protocol.digest import DEFAULT_ALGORITHM, digest_bytes
 from transfer.protocol.names import Name
 

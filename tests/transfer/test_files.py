@@ -14,8 +14,8 @@ import pytest
 from storage.store import Store, UploadRequest
 from tests.server import http_client, running
 from tests.transfer.seeds import put
+from transfer.access.principal import ANONYMOUS
 from transfer.app import create_app
-from transfer.principal import ANONYMOUS
 from transfer.protocol.limits import MIB
 from transfer.protocol.messages import FileEntry
 from transfer.protocol.names import Name

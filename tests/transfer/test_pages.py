@@ -12,10 +12,10 @@ import pytest
 
 from tests.server import http_client, running
 from tests.tokens import token_for
+from transfer.access.tokens import Secret
 from transfer.app import create_app
 from transfer.pages import MODULES_PATH, read_assets
 from transfer.settings import Settings
-from transfer.tokens import Secret
 
 WEB: Final = Path(__file__).parents[2] / "transfer" / "web"
 ASSETS: Final = sorted(read_assets())

@@ -25,11 +25,11 @@ from storage.memory import MemoryStore
 from storage.store import utc_now
 from tests.server import CHECKOUT, ServerProcess, http_client, running, serving_apart
 from tests.tokens import bearer
-from tests.transfer.identity_provider import SUBJECT, Provider
+from tests.transfer.access.identity_provider import SUBJECT, Provider
 from tests.transfer.seeds import put
 from transfer import health, problems
 from transfer.app import create_app, expiring
-from transfer.issuing import new_token
+from transfer.grants.issuing import new_token
 from transfer.protocol.limits import MAX_ECHO_BYTES, MIB
 from transfer.server import keep_freed_memory, open_listener, url_of, warn_of_readers
 from transfer.settings import Settings

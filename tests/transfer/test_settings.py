@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from transfer.jwt_settings import JwtSettings
+from transfer.access.jwt_settings import JwtSettings
 from transfer.settings import ProxySettings, Settings, WrongSetting, load_settings
 from transfer.upstreams import Upstream
 

@@ -1,0 +1,1 @@
+"""How fast one caller may do things, and whose turn it is."""
