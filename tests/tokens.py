@@ -1,12 +1,13 @@
-"""Tokens for tests, made as `towline token create` makes them."""
+"""Tokens and request links for tests, made as `towline token create` and `POST /requests` make them."""
 
 from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from storage.store import Store, utc_now
-from transfer.access.principal import SCOPES, Scope
+from tests import evidence
+from transfer.access.principal import SCOPES, Principal, Scope
 from transfer.access.tokens import Secret
-from transfer.grants.issuing import new_token
+from transfer.grants.issuing import new_request, new_token
 
 
 async def token_for(
@@ -23,6 +24,15 @@ async def token_for(
     expires = None if lasts is None else now + lasts
     secret, grant = new_token(subject, scopes, now=now, prefix=prefix, quota=quota, expires=expires)
     await store.grants.add(grant)
+    return secret
+
+
+async def request_link(store: Store, subject: str, *, prefix: str = "") -> Secret:
+    """A link through which somebody without a token sends files to `subject`."""
+    maker = Principal(subject=subject, scopes=SCOPES)
+    secret, grant = new_request(maker, now=utc_now(), prefix=prefix)
+    await store.grants.add(grant)
+    evidence.secret(secret.in_link)
     return secret
 
 

@@ -8,13 +8,11 @@ import pytest_asyncio
 from playwright.async_api import BrowserContext, FilePayload, Page, expect
 from starlette.responses import Response
 
-from storage.grants import Grant
-from storage.store import utc_now
 from tests.browser.sites import PATIENCE, Site
 from tests.end_to_end.conftest import Service, small
 from tests.end_to_end.scene import MIB, content, sha256
 from tests.links import Link
-from tests.tokens import bearer, token_for
+from tests.tokens import bearer, request_link, token_for
 from transfer.access.auth import COOKIE
 from transfer.access.tokens import Secret
 
@@ -46,14 +44,6 @@ async def link(service: Service) -> AsyncIterator[Link]:
     """A way to the server that can be cut."""
     async with Link("127.0.0.1", service.port) as link:
         yield link
-
-
-async def request_link(service: Service) -> Secret:
-    """A link through which somebody without a token sends files to alice."""
-    secret = Secret.new()
-    grant = Grant(grant_id=secret.grant_id, kind="request", secret_hash=secret.hash, subject="alice", created=utc_now())
-    await service.store.grants.add(grant)
-    return secret
 
 
 def payload(name: str, data: bytes) -> FilePayload:
@@ -174,7 +164,7 @@ async def test_who_closed_the_page_of_a_request_link_chooses_the_file_again_and_
     page: Page, link: Link, service: Service
 ) -> None:
     alice = await token_for(service.store, "alice")
-    secret = await request_link(service)
+    secret = await request_link(service.store, "alice", prefix="inbox/")
     await page.goto(f"{link.url}/r/{secret.in_link}")
     await expect(page.locator("#uploads")).to_be_visible()
     link.hold_after(upstream=CUT)
@@ -189,14 +179,14 @@ async def test_who_closed_the_page_of_a_request_link_chooses_the_file_again_and_
     await sent(again)
     assert link.upstream_bytes < SIZE + CUT, "what was acknowledged is not sent again"
     (file,) = await files_of(service, alice)
-    assert file == ("a.bin", sha256(content(SIZE)))
+    assert file == ("inbox/a.bin", sha256(content(SIZE)))
 
 
 async def files_of(service: Service, token: Secret) -> list[tuple[str, str]]:
-    """Names, without what the server puts before those of a request link, and digests."""
+    """Names and digests."""
     async with service.http() as http:
         files = (await http.get("/files", headers=bearer(token))).json()["files"]
-    return [(file["name"].rpartition("/")[2], file["digest"]) for file in files]
+    return [(file["name"], file["digest"]) for file in files]
 
 
 # -------------------------------------------------------------------------------------------------------- request links
@@ -204,11 +194,11 @@ async def files_of(service: Service, token: Secret) -> list[tuple[str, str]]:
 
 async def test_somebody_without_a_token_sends_a_file_through_a_request_link(page: Page, service: Service) -> None:
     alice = await token_for(service.store, "alice")
-    secret = await request_link(service)
+    secret = await request_link(service.store, "alice", prefix="inbox/")
     await page.goto(f"{service.url}/r/{secret.in_link}")
     await send(page, payload("a.bin", content(SIZE)))
     await sent(page)
-    assert await files_of(service, alice) == [("a.bin", sha256(content(SIZE)))]
+    assert await files_of(service, alice) == [("inbox/a.bin", sha256(content(SIZE)))]
     kept = await page.evaluate("Object.entries(localStorage)")
     assert len(kept) == 1
     assert secret.in_link not in str(kept)
@@ -219,7 +209,7 @@ async def test_who_is_logged_in_as_somebody_else_sends_through_the_link_all_the_
     page: Page, service: Service
 ) -> None:
     bob = await token_for(service.store, "bob")
-    secret = await request_link(service)
+    secret = await request_link(service.store, "alice", prefix="inbox/")
     await page.goto(service.url)
     await page.get_by_label("Token").fill(bob.text)
     await page.keyboard.press("Enter")
@@ -229,23 +219,32 @@ async def test_who_is_logged_in_as_somebody_else_sends_through_the_link_all_the_
     await sent(page)
     async with service.http() as http:
         (file,) = (await http.get("/files", headers=bearer(bob))).json()["files"]
-    assert file["owner"] != "bob"
+    assert (file["name"], file["owner"]) == ("inbox/a.bin", "alice")
 
 
-@pytest.mark.parametrize("end", ["never was", "revoked"])
+@pytest.mark.parametrize("end", ["never was", "revoked", "a token"])
 async def test_a_link_that_does_not_work_says_so(page: Page, service: Service, end: str) -> None:
-    await token_for(service.store, "alice")
-    secret = Secret.new() if end == "never was" else await request_link(service)
-    if end == "revoked":
+    secret = await token_for(service.store, "alice")
+    if end == "never was":
+        secret = Secret.new()
+    elif end == "revoked":
+        secret = await request_link(service.store, "alice", prefix="inbox/")
         await service.store.grants.revoke(secret.grant_id)
     await page.goto(f"{service.url}/r/{secret.in_link}")
     await expect(page.locator("#trouble")).to_contain_text("This link does not work, or no longer")
     await expect(page.locator("#uploads")).to_be_hidden()
 
 
+async def test_a_link_is_not_blamed_where_the_server_cannot_be_reached(page: Page, service: Service) -> None:
+    secret = await request_link(service.store, "alice")
+    await page.route("**/whoami", lambda route: route.abort())
+    await page.goto(f"{service.url}/r/{secret.in_link}")
+    await expect(page.locator("#trouble")).to_have_text("the server could not be reached")
+
+
 async def test_a_link_that_ends_while_it_is_used_says_so(page: Page, link: Link, service: Service) -> None:
     await token_for(service.store, "alice")
-    secret = await request_link(service)
+    secret = await request_link(service.store, "alice", prefix="inbox/")
     await page.goto(f"{link.url}/r/{secret.in_link}")
     await expect(page.locator("#uploads")).to_be_visible()
     link.hold_after(upstream=CUT)

@@ -1,10 +1,12 @@
 // The page of a request link: somebody without a token sends files. The secret of the link, in this page's own address,
 // is what they show; nothing else of it leaves the page, and no other link of the page leads anywhere.
 
-import { ask, reason } from "./api.js";
+import { ask, reason, wantsLogin } from "./api.js";
 import { byId, show } from "./elements.js";
 import { Uploads } from "./uploads.js";
 import { timeInWords } from "./wording.js";
+
+class WrongLink extends Error {}
 
 const token = location.pathname.split("/").pop();
 const visitor = rememberedVisitor(token.split("_")[0]);
@@ -23,7 +25,8 @@ function rememberedVisitor(link) {
 }
 
 function end(error) {
-  byId("trouble").textContent = `This link does not work, or no longer: ${reason(error)}`;
+  const isOver = wantsLogin(error) || error instanceof WrongLink;
+  byId("trouble").textContent = isOver ? `This link does not work, or no longer: ${reason(error)}` : reason(error);
   show(true, byId("trouble"));
   show(false, byId("welcome"), byId("uploads"));
 }
@@ -31,7 +34,7 @@ function end(error) {
 async function enter() {
   const headers = { authorization: `Bearer ${token}`, "towline-visitor": visitor };
   const who = await ask("/whoami", { headers, credentials: "omit" });
-  if (who.kind !== "request") throw new Error("it is no link for sending files");
+  if (who.kind !== "request") throw new WrongLink("it is not one for sending files");
   new Uploads({ credentials: { token, visitor }, refused: end });
   if (who.expires) byId("until").textContent = `The link is good until ${timeInWords(who.expires)}.`;
   show(true, byId("welcome"), byId("uploads"));
