@@ -1,20 +1,25 @@
 """Logging in, in a real browser: the token is where no script reads it, and works for no page but the server's own."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Final
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import BrowserContext, Page, expect
+from playwright.async_api import Browser, BrowserContext, Page, expect
 from starlette.responses import Response
 
 from tests.browser.sites import PATIENCE, Site
 from tests.browser.test_pages import payload, send, sent
 from tests.end_to_end.conftest import Service, small
 from tests.links import Link
+from tests.server import running
+from tests.tls import Authority
 from tests.tokens import bearer, token_for
-from transfer.access.auth import COOKIE
+from transfer.access.auth import COOKIE, SECURE_COOKIE
 from transfer.access.tokens import Secret
+from transfer.app import create_app
+from transfer.settings import Settings
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -116,6 +121,22 @@ async def test_who_logs_out_is_nobody(page: Page, service: Service) -> None:
     assert "kept" not in await page.content()
     await page.reload()
     await expect(page.locator("#entrance")).to_be_visible()
+
+
+async def test_over_tls_the_cookie_goes_over_nothing_else(chromium: Browser, tmp_path: Path) -> None:
+    pair = Authority(tmp_path).issue("127.0.0.1")
+    settings = Settings(data=tmp_path / "data", tls_cert=pair.certificate, tls_key=pair.key)
+    app = create_app(settings)
+    context = await chromium.new_context(ignore_https_errors=True)
+    async with running(settings, app) as url, context:
+        token = await token_for(app.state.store, "alice")
+        page = await context.new_page()
+        await page.goto(url)
+        await log_in(page, token)
+        await send(page, payload("sent", b"cargo"))
+        await sent(page)
+        (cookie,) = await context.cookies()
+    assert (cookie.get("name"), cookie.get("secure")) == (SECURE_COOKIE, True)
 
 
 # ---------------------------------------------------------------------------------------------------------- other sites
