@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import shutil
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Iterator
@@ -10,14 +11,11 @@ from typing import Any, Final
 
 import pytest
 
-from storage.grants import Grant
-from storage.store import utc_now
 from tests.end_to_end.conftest import Service, serving
 from tests.end_to_end.node import OPTION, found_node
 from tests.end_to_end.scene import MIB, content, sha256
 from tests.links import Happening, Link, Passage
-from tests.tokens import token_for
-from transfer.access.tokens import Secret
+from tests.tokens import request_link, token_for
 
 SCRIPT: Final = Path(__file__).with_name("page_client.mjs")
 MODULES: Final = Path(__file__).parents[2] / "transfer" / "web"
@@ -103,9 +101,12 @@ class Run:
 
 
 async def start(node: str, folder: Path, server: str, *sources: Path, credentials: Json | None = None) -> Run:
-    options = json.dumps({"url": server.replace("http", "ws") + "/ws", "credentials": credentials})
-    script = (str(SCRIPT), str(folder), options, *map(str, sources))
-    return Run(await asyncio.create_subprocess_exec(node, OPTION, *script, stdout=PIPE, stderr=PIPE))
+    command = [node, OPTION, str(SCRIPT), str(folder), *map(str, sources)]
+    process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, stderr=PIPE)
+    assert process.stdin is not None
+    process.stdin.write(json.dumps({"url": server.replace("http", "ws") + "/ws", "credentials": credentials}).encode())
+    process.stdin.close()
+    return Run(process)
 
 
 async def begun_and_killed(node: str, folder: Path, link: Link, source: Path, **options: Json) -> None:
@@ -128,6 +129,7 @@ async def test_it_sends_files_over_one_connection(
     assert (await run.completed())["digest"] == sha256(source)
     assert (await run.completed())["size"] == 0
     await run.end()
+    assert [durable for durable in run.durable if 0 < durable < SIZE], "it says how far it is"
     assert link.connections == 1
     assert await service.stored("cargo.bin") == content(SIZE)
     assert await service.stored("empty") == b""
@@ -144,6 +146,26 @@ async def test_after_a_break_it_goes_on_where_the_server_is(
     assert len(run.waited) == 1
     assert link.upstream_bytes < SIZE + WINDOW + MIB, "what was acknowledged is not sent again"
     assert await service.stored("cargo.bin") == content(SIZE)
+
+
+async def test_no_more_than_the_window_is_on_its_way(node: str, folder: Path, link: Link, source: Path) -> None:
+    acked = on_its_way = 0
+
+    def watch_up(passage: Passage, piece: bytes) -> Iterator[bytes | Happening]:
+        nonlocal on_its_way
+        on_its_way = max(on_its_way, passage.passed_bytes + len(piece) - acked)
+        yield piece
+
+    def watch_down(passage: Passage, piece: bytes) -> Iterator[bytes | Happening]:
+        nonlocal acked
+        acked = max([acked, *map(int, re.findall(rb'"type":"ack","offset":([0-9]+)', piece))])
+        yield piece
+
+    link.upstream.fault, link.downstream.fault = watch_up, watch_down
+    run = await start(node, folder, link.url, source)
+    assert (await run.completed())["digest"] == sha256(source)
+    await run.end()
+    assert WINDOW <= on_its_way < WINDOW + MIB // 64, "the window, its headers and the upgrade"
 
 
 async def test_while_it_is_refused_it_waits_and_tries_again(node: str, folder: Path, link: Link, source: Path) -> None:
@@ -270,28 +292,15 @@ async def test_a_revoked_token_ends_it_and_another_goes_on(
     await run.end()
 
 
-async def request_link(service: Service) -> Secret:
-    """A link through which somebody without a token sends files to alice."""
-    await token_for(service.store, "alice")
-    secret = Secret.new()
-    grant = Grant(
-        grant_id=secret.grant_id,
-        kind="request",
-        secret_hash=secret.hash,
-        subject="alice",
-        created=utc_now(),
-    )
-    await service.store.grants.add(grant)
-    return secret
-
-
 async def test_a_request_link_is_shown_as_it_stands_in_its_url_and_a_visitor_goes_on(
     node: str, folder: Path, link: Link, service: Service, source: Path
 ) -> None:
-    secret = await request_link(service)
+    await token_for(service.store, "alice")
+    secret = await request_link(service.store, "alice", prefix="inbox/")
     credentials = {"token": secret.in_link, "visitor": VISITOR}
     await begun_and_killed(node, folder, link, source, credentials=credentials)
     run = await start(node, folder, link.url, source, credentials=credentials)
-    assert (await run.completed())["digest"] == sha256(source)
+    complete = await run.completed()
+    assert (complete["name"], complete["digest"]) == ("cargo.bin", sha256(source))
     assert run.durable[0] > 0
     await run.end()
