@@ -91,13 +91,14 @@ class Watch:
             await asyncio.sleep(WATCH_SECONDS)
 
     async def look(self) -> None:
-        """Cut all whose right has ended. Raises StorageError."""
+        """Cut all whose right has ended, and who are still there: some leave while the catalog answers. Raises
+        StorageError."""
         before = list(self._watched)
         ids = {watched.principal.grant_id for watched in before if watched.principal.grant_id is not None}
         revoked = await self._store.grants.revoked_of(ids) if ids else frozenset()
         closed = any(watched.principal is ANONYMOUS for watched in before) and await self._store.grants.any_tokens()
         now = self._clock()
-        for watched in before:
+        for watched in self._watched.intersection(before):
             if (reason := _ended(watched.principal, revoked, now, closed=closed)) is not None:
                 self._watched.discard(watched)
                 watched.cut(reason)

@@ -1,10 +1,13 @@
 """Rights that end while somebody is connected, on a clock of the test's."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
+from storage.local import LocalStore
 from storage.memory import MemoryStore
 from storage.store import Store
 from tests.tokens import token_for
@@ -93,6 +96,20 @@ async def test_who_has_left_is_not_cut(store: Store) -> None:
         pass
     clock.now += timedelta(hours=2)
     await watch.look()
+    assert cuts == []
+
+
+async def test_who_leaves_while_the_catalog_is_asked_is_not_cut(tmp_path: Path) -> None:
+    clock, cuts = Clock(), list[str]()
+    async with LocalStore(tmp_path / "data", min_free_bytes=0) as store:
+        principal = await shown(store, clock)
+        assert principal.grant_id is not None
+        await store.grants.revoke(principal.grant_id)
+        watch = Watch(store, clock)
+        with watch.over(principal, cuts.append):
+            looking = asyncio.create_task(watch.look())
+            await asyncio.sleep(0)  # it has asked, and another thread answers
+        await looking
     assert cuts == []
 
 
