@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
@@ -41,6 +42,16 @@ async def drained(call: "asyncio.Future[T]") -> T:
     if cancelled is not None:
         raise cancelled
     return result
+
+
+async def opened(opening: "asyncio.Future[int]") -> int:
+    """The descriptor, once it is open; of a cancelled wait nobody would hear which it is, so it is closed again."""
+    try:
+        return await drained(opening)
+    except asyncio.CancelledError:
+        if not opening.cancelled():
+            os.close(opening.result())
+        raise
 
 
 def translated(failed: OSError) -> StorageError:

@@ -17,7 +17,7 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
@@ -26,7 +26,7 @@ from sqlalchemy.exc import DBAPIError
 from storage import quota_rows, recovery, rows
 from storage.batch import SmallFiles
 from storage.catalog import Catalog, uploads
-from storage.disk import Disk, drained, translated
+from storage.disk import Disk, drained, opened, translated
 from storage.errors import Fenced, NotFound, StorageError, StoreRefused, TooManyUploads, WriteFailed
 from storage.expiry import drop_silent
 from storage.granting import CatalogGrants
@@ -54,6 +54,7 @@ from transfer.protocol.leaves import NO_TAIL, Buffer, leaf_size_for
 from transfer.protocol.names import Name
 from transfer.protocol.ranges import RangeSet
 
+T = TypeVar("T")
 logger = logging.getLogger("towline.storage")
 
 
@@ -170,7 +171,7 @@ class LocalStore:
         self._space.reserve(upload_id, request.size or 0)
         hold = Hold()
         try:
-            descriptor = await self._on_disk(self._create_now, object_id)
+            descriptor = await self._created(object_id)
             try:
                 await lock_object(descriptor, self._take_over_seconds)
                 existing = await self._insert(request, upload_id, object_id, lease)
@@ -197,6 +198,14 @@ class LocalStore:
         )
         async with self._holding(hold, writer):
             yield writer
+
+    async def _created(self, object_id: str) -> int:
+        """A new object, open; cancelled, there is none."""
+        try:
+            return await self._opened(self._create_now, object_id)
+        except asyncio.CancelledError:
+            await asyncio.shield(self._disk.call(self._unlink_now, [object_id]))
+            raise
 
     def _create_now(self, object_id: str) -> int:
         descriptor = self._objects.create(object_id)
@@ -275,7 +284,7 @@ class LocalStore:
         size = request.size
         kept = durable.total if size is None else durable.intersection(RangeSet.of((0, size))).total
         self._space.reserve(row.upload_id, 0 if size is None else size - kept)
-        descriptor = await self._on_disk(lambda: self._objects.open(row.object_id, write=True))
+        descriptor = await self._opened(lambda: self._objects.open(row.object_id, write=True))
         try:
             await lock_object(descriptor, self._take_over_seconds)
             before = ObjectState(durable, leaves, rows.tail_of(row))
@@ -323,11 +332,19 @@ class LocalStore:
             if self._holds.get(writer.upload_id) is hold:
                 del self._holds[writer.upload_id]
 
-    async def _on_disk(self, function: Callable[..., Any], *arguments: object) -> Any:
+    async def _on_disk(self, function: Callable[..., T], *arguments: object) -> T:
         """Outside of a hold. Cancelling waits: a descriptor must not be closed, and perhaps be another object's, while
         a thread still uses it."""
+        return await self._translated(drained(asyncio.ensure_future(self._disk.call(function, *arguments))))
+
+    async def _opened(self, function: Callable[..., int], *arguments: object) -> int:
+        """The same for what opens a descriptor."""
+        return await self._translated(opened(asyncio.ensure_future(self._disk.call(function, *arguments))))
+
+    async def _translated(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do it; what the kernel says becomes what a store says."""
         try:
-            return await drained(asyncio.ensure_future(self._disk.call(function, *arguments)))
+            return await work
         except OSError as failed:
             logger.error("the disk failed: %s", failed)
             raise translated(failed) from failed
@@ -381,7 +398,7 @@ class LocalStore:
     @asynccontextmanager
     async def open(self, file: StoredFile) -> AsyncIterator[LocalContent]:
         try:
-            descriptor = await self._disk.call(self._objects.open, file.file_id)
+            descriptor = await opened(asyncio.ensure_future(self._disk.call(self._objects.open, file.file_id)))
         except FileNotFoundError:
             raise NotFound(f"the file {str(file.name)!r}") from None
         except OSError as failed:

@@ -414,6 +414,9 @@ class Session:
         except Exception:
             self._log.logger.exception("a bug ended an operation")
             self._fail(turn, operation, Internal("something went wrong in the server; its log says what"))
+        except asyncio.CancelledError:
+            operation.close()  # the reader waits until what it holds is gone
+            raise
         finally:
             self._replies.end(turn)
             if not self._replies.turns:

@@ -367,6 +367,19 @@ async def test_nothing_is_published_by_who_was_cut(service: Service) -> None:
         assert (await http.get("/files", headers=bearer(another))).json()["files"] == []
 
 
+async def test_who_is_cut_while_the_window_is_full_leaves_nothing_behind(tmp_path: Path) -> None:
+    """Neither a session nor an object without a row, for which `serving` looks."""
+    async with serving(tmp_path, {"receive_budget_bytes": 4 * MIB}) as service:
+        token = await token_for(service.store, "alice")
+        async with entered(service, token) as peer, stuck_disk(service.store):
+            await peer.send(header("a", 8 * MIB, offset=0), bytes(4 * MIB))
+            await (await peer.connection.ping())  # all of it was read, and nothing could be written
+            await service.store.grants.revoke(token.grant_id)
+            await peer.refused("unauthorized")
+            assert await peer.closed() == 1008
+        await service.log.until("session ended")
+
+
 # ------------------------------------------------------------------------------------------------------------- renewal
 
 
