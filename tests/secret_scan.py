@@ -3,7 +3,8 @@
     python -m tests.secret_scan FOLDER
 
 Tokens, JWTs and links by their shape; passwords, tokens, upload ids and leases that the tests were told, by their text.
-Upload ids are typed by people, as in `towline cancel ID`: in command lines of that they are no finding.
+Upload ids are typed by people, as in `towline cancel ID`, and so are links that they got, in `towline download URL` and
+`towline upload FILE --to URL`: in command lines of these they are no finding.
 """
 
 import json
@@ -18,6 +19,7 @@ from tests.evidence import Kind, found
 SHAPES: Final = re.compile(
     r"towline_[0-9a-f]{12}_[0-9a-f]{64}|/[sr]/[0-9a-f]{12}_[0-9a-f]{64}|eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]{8,}"
 )
+TYPED_LINK: Final = re.compile(r'"(?:download|--to)", "https?://[^"/]+/[sr]/[0-9a-f]{12}_[0-9a-f]{64}"')
 WORD: Final = re.compile(r"[\w-]+")
 FEWEST_CHARACTERS: Final = 8
 """A shorter secret is somebody's placeholder, and would be found in any text."""
@@ -43,13 +45,14 @@ def findings(folder: Path) -> list[Finding]:
         Finding(kind, _shown(text, leak))
         for kind in ("log", "error", "command")
         for text in found(folder, kind)
-        for leak in _leaks(text, words, secrets - words, is_typed=kind == "command" and '"cancel"' in text)
+        for leak in _leaks(text, words, secrets - words, is_command=kind == "command")
     ]
 
 
-def _leaks(text: str, words: set[str], others: set[str], *, is_typed: bool) -> Iterator[str]:
+def _leaks(text: str, words: set[str], others: set[str], *, is_command: bool) -> Iterator[str]:
+    text = TYPED_LINK.sub('"a link"', text) if is_command else text
     yield from SHAPES.findall(text)
-    if not is_typed:
+    if not (is_command and '"cancel"' in text):
         yield from sorted(words.intersection(WORD.findall(text)))
     yield from sorted(secret for secret in others if secret in text or json.dumps(secret)[1:-1] in text)
 

@@ -48,6 +48,15 @@ def test_of_an_id_that_is_cut_nothing_is_found_nor_of_one_that_somebody_types(fo
     assert secret_scan.findings(folder) == []
 
 
+def test_a_link_is_typed_where_it_is_used_and_nowhere_else(folder: Path) -> None:
+    evidence.secret(LINK.removeprefix("/s/"))
+    evidence.keep("command", json.dumps(["towline", "download", f"http://127.0.0.1:80{LINK}"]))
+    evidence.keep("command", json.dumps(["towline", "upload", "a", "--to", f"http://127.0.0.1:80{LINK}", "--json"]))
+    assert secret_scan.findings(folder) == []
+    evidence.keep("command", json.dumps(["towline", "ls", f"http://127.0.0.1:80{LINK}"]))
+    assert secret_scan.findings(folder) != []
+
+
 def test_logs_and_commands_of_this_process_are_kept(folder: Path) -> None:
     logs.logger("towline.test").error("kept", field="value")
     subprocess.run([sys.executable, "-c", ""], check=True)
