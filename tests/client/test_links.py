@@ -14,11 +14,13 @@ from urllib.parse import urlsplit
 import pytest
 from pydantic import SecretStr
 
+import client
 from client.link_urls import LinkUrl, NoLink, parse_link
 from client.shared_file import _file_name
 from client.visitor import visitor_id
 from storage.local import LocalStore
 from storage.store import FileQuery, utc_now
+from tests.client.answering import answering
 from tests.client.command import CONTENT, Towline
 from tests.links import Link
 from tests.server import running
@@ -166,6 +168,15 @@ async def test_a_download_by_a_link_for_one_goes_on_after_a_break(
     assert 0 < link.resumed_bytes < len(CONTENT)
     again = await friend("download", shared.out.strip(), "-o", "again", code=1)
     assert "nothing is shared at this address" in again.err
+
+
+async def test_asking_why_a_link_was_refused_does_not_count_as_a_download() -> None:
+    heads: list[str] = []
+    async with answering("503 Service Unavailable", "text/plain", b"away", heads=heads) as url:
+        with pytest.raises(client.GaveUp):
+            await client.download_shared(f"{url}/s/{SECRET}", give_up_after=0)
+    assert [head.split(" ", 1)[0] for head in heads] == ["HEAD", "GET"]
+    assert "if-none-match: *\r\n" in heads[1].lower()
 
 
 async def test_a_password_comes_from_the_environment(alice: Towline, friend: Towline, store: LocalStore) -> None:
