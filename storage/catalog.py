@@ -98,6 +98,7 @@ uploads = sa.Table(
     sa.Column("may_replace", sa.Boolean, nullable=False),
     sa.Column("reserved", sa.BigInteger, nullable=False, comment="bytes that count against quotas"),
     sa.Index("uploads_by_owner", "owner", "name", "active"),
+    sa.Index("uploads_by_via", "via"),
 )
 
 leaves = sa.Table(

@@ -243,7 +243,7 @@ class LocalStore:
         def work(connection: Connection) -> StoredFile | None:
             existing = _check_name(connection, request)
             limit = self._max_unfinished_uploads
-            if limit is not None and rows.count_unfinished(connection, request.owner) >= limit:
+            if limit is not None and rows.count_unfinished(connection, request) >= limit:
                 raise TooManyUploads(limit)
             connection.execute(sa.insert(uploads).values(values))
             if request.size:

@@ -237,7 +237,7 @@ class MemoryStore:
     async def begin(self, request: UploadRequest) -> AsyncIterator[Writer]:
         existing = check_early(request, self._look_up)
         limit = self._max_unfinished_uploads
-        if limit is not None and len(await self.unfinished(request.owner)) >= limit:
+        if limit is not None and self._count_unfinished(request) >= limit:
             raise TooManyUploads(limit)
         if request.size:
             self._check_promise(request, request.size)
@@ -410,6 +410,13 @@ class MemoryStore:
         self._files[file.name.key] = file
         self._contents[file.file_id] = content
         return Published(file)
+
+    def _count_unfinished(self, request: UploadRequest) -> int:
+        """The owner's; of one that comes through a link, all that came through it."""
+        theirs = [upload.request for upload in self._uploads.values()]
+        if request.via is not None:
+            return sum(other.via == request.via for other in theirs)
+        return sum(other.owner == request.owner for other in theirs)
 
     # ----------------------------------------------------------------------------------------------------- quotas
 

@@ -252,9 +252,11 @@ def unfinished(connection: Connection, owner: str, pending_expiry: float) -> lis
     ]
 
 
-def count_unfinished(connection: Connection, owner: str) -> int:
-    """How many the owner has."""
-    found = sa.select(sa.func.count()).where(uploads.c.owner == owner, uploads.c.failed.is_(False))
+def count_unfinished(connection: Connection, request: UploadRequest) -> int:
+    """How many its owner has; or of one that comes through a link, how many came through that, whoever's they are:
+    owners are what visitors call themselves."""
+    whose = uploads.c.owner == request.owner if request.via is None else uploads.c.via == request.via
+    found = sa.select(sa.func.count()).where(whose, uploads.c.failed.is_(False))
     count: int = connection.execute(found).scalar_one()
     return count
 

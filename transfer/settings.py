@@ -211,7 +211,9 @@ class Settings(BaseSettings):
         description="how many of them may come from one IPv4 address, or one IPv6 network of 64 bits",
     )
     max_unfinished_uploads: int = Field(
-        default=limits.MAX_UNFINISHED_UPLOADS, gt=0, description="unfinished uploads that one caller may have"
+        default=limits.MAX_UNFINISHED_UPLOADS,
+        gt=0,
+        description="unfinished uploads that one caller may have, or that may come through one request link",
     )
 
     connection_rate: float = Field(

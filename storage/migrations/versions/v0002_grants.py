@@ -28,6 +28,7 @@ def upgrade() -> None:
     op.add_column("uploads", sa.Column("may_compare", sa.Boolean(), nullable=False, server_default=sa.true()))
     op.add_column("uploads", sa.Column("may_replace", sa.Boolean(), nullable=False, server_default=sa.true()))
     op.add_column("uploads", sa.Column("reserved", sa.BigInteger(), nullable=False, server_default="0"))
+    op.create_index("uploads_by_via", "uploads", ["via"], unique=False)
     op.execute("UPDATE uploads SET subject = owner, reserved = coalesce(size, 0)")
     _reserve_streams()
     _make_usage()

@@ -155,3 +155,15 @@ async def test_each_owner_may_have_so_many_and_no_more(kept: Kept) -> None:
     await begin_and_leave(kept.store, ask("another's", owner=BOB))
     await kept.store.cancel(first.upload_id, ANN)
     await begin_and_leave(kept.store, ask("third"))
+
+
+@pytest.mark.parametrize("max_unfinished_uploads", [2])
+async def test_through_one_link_there_are_so_many_whatever_its_visitors_call_themselves(kept: Kept) -> None:
+    for visitor in ("one", "two"):
+        await begin_and_leave(kept.store, ask(visitor, owner=visitor, subject=ANN, via="link"))
+    async for store in kept.before_and_after_reopening():
+        with pytest.raises(TooManyUploads):
+            async with store.begin(ask("three", owner="three", subject=ANN, via="link")):
+                pytest.fail("it began")
+    await begin_and_leave(kept.store, ask("four", owner="four", subject=ANN, via="another link"))
+    await begin_and_leave(kept.store, ask("five"))
