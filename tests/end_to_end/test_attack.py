@@ -58,5 +58,5 @@ async def test_a_client_that_finds_no_place_waits_for_one(tmp_path: Path) -> Non
         address = url.replace("http:", "ws:") + "/echo"
         async with connect(address, compression=None, proxy=None):
             uploading = asyncio.create_task(client.upload(link.url, b"abc", name="a", on_event=recorder))
-            await recorder.until(lambda event: "503" in str(getattr(event, "reason", "")))
+            await recorder.until(lambda event: "connections" in str(getattr(event, "reason", "")))
         assert (await uploading).size == 3
