@@ -96,6 +96,7 @@ def _upload_row(number: int) -> Row:
         "subject": "anonymous",
         "may_compare": True,
         "may_replace": True,
+        "within": "",
         "reserved": 2 * OBJECT_BYTES,
     }
 

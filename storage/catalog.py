@@ -94,6 +94,7 @@ uploads = sa.Table(
     sa.Column("via", sa.Text, comment="the request link that it comes through"),
     sa.Column("quota", sa.BigInteger),
     sa.Column("via_quota", sa.BigInteger),
+    sa.Column("within", sa.Text, nullable=False, comment="what may be compared and replaced begins so"),
     sa.Column("may_compare", sa.Boolean, nullable=False),
     sa.Column("may_replace", sa.Boolean, nullable=False),
     sa.Column("reserved", sa.BigInteger, nullable=False, comment="bytes that count against quotas"),

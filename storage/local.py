@@ -254,12 +254,18 @@ class LocalStore:
 
     @asynccontextmanager
     async def resume(
-        self, upload_id: str, owner: str, request: UploadRequest | None = None, *, lease: str | None = None
+        self,
+        upload_id: str,
+        owner: str,
+        request: UploadRequest | None = None,
+        *,
+        lease: str | None = None,
+        within: str = "",
     ) -> AsyncIterator[Writer]:
         hold = Hold()
         async with self._turns.setdefault(upload_id, asyncio.Lock()):  # newcomers queue
             epoch, wanted, existing = await self._catalog.write(
-                lambda connection: _take_lease(connection, upload_id, owner, request, lease)
+                lambda connection: _take_lease(connection, upload_id, owner, within, request, lease)
             )
             if (holder := self._holds.get(upload_id)) is not None:
                 await holder.fence(self._take_over_seconds)
@@ -363,12 +369,15 @@ class LocalStore:
         finally:
             self._space.release(key)
 
-    async def cancel(self, upload_id: str, owner: str) -> None:
+    async def cancel(self, upload_id: str, owner: str, *, within: str = "") -> None:
+        def work(connection: Connection) -> list[str]:
+            return rows.drop_upload(connection, upload_id, owner, within)
+
         async with self._turns.setdefault(upload_id, asyncio.Lock()):
-            await self._catalog.read(lambda connection: rows.find_upload(connection, upload_id, owner))
+            await self._catalog.read(lambda connection: rows.find_upload(connection, upload_id, owner, within))
             if (holder := self._holds.get(upload_id)) is not None:
                 await holder.fence(self._take_over_seconds)
-            self._dispose(await self._catalog.write(lambda connection: rows.drop_upload(connection, upload_id, owner)))
+            self._dispose(await self._catalog.write(work))
             self._space.release(upload_id)
         self._turns.pop(upload_id, None)
 
@@ -468,11 +477,11 @@ def _check_name(connection: Connection, request: UploadRequest) -> StoredFile | 
 
 
 def _take_lease(
-    connection: Connection, upload_id: str, owner: str, request: UploadRequest | None, lease: str | None
+    connection: Connection, upload_id: str, owner: str, within: str, request: UploadRequest | None, lease: str | None
 ) -> tuple[int, UploadRequest, StoredFile | None]:
     """Raise the epoch, so that the former holder records nothing any more. Returns it, and what the upload is to
     become. What was promised to it is not asked again, only what it, or its account, is now in place of that."""
-    row = rows.find_upload(connection, upload_id, owner)
+    row = rows.find_upload(connection, upload_id, owner, within)
     if lease is not None and not secrets.compare_digest(lease.encode(), row.lease.encode()):
         raise Fenced
     wanted = request or rows.request_of(row)

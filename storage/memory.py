@@ -258,9 +258,15 @@ class MemoryStore:
 
     @asynccontextmanager
     async def resume(
-        self, upload_id: str, owner: str, request: UploadRequest | None = None, *, lease: str | None = None
+        self,
+        upload_id: str,
+        owner: str,
+        request: UploadRequest | None = None,
+        *,
+        lease: str | None = None,
+        within: str = "",
     ) -> AsyncIterator[Writer]:
-        upload = self._upload_of(upload_id, owner)
+        upload = self._upload_of(upload_id, owner, within)
         if lease is not None and lease != upload.lease:
             raise Fenced
         wanted = upload.request if request is None else replace(request, owner=owner)
@@ -314,17 +320,17 @@ class MemoryStore:
                 kept.cut(request.size)
         return MemoryWriter(self, upload, existing)
 
-    def _upload_of(self, upload_id: str, owner: str) -> _Upload:
+    def _upload_of(self, upload_id: str, owner: str, within: str = "") -> _Upload:
         upload = self._uploads.get(upload_id)
-        if upload is None or upload.request.owner != owner:
+        if upload is None or upload.request.owner != owner or not upload.request.name.value.startswith(within):
             raise NotFound("this upload")
         return upload
 
     def drop_upload(self, upload: _Upload) -> None:
         del self._uploads[upload.upload_id]
 
-    async def cancel(self, upload_id: str, owner: str) -> None:
-        upload = self._upload_of(upload_id, owner)
+    async def cancel(self, upload_id: str, owner: str, *, within: str = "") -> None:
+        upload = self._upload_of(upload_id, owner, within)
         upload.fence()
         async with self._turn(upload):
             self.drop_upload(upload)

@@ -38,9 +38,14 @@ def is_own(request: UploadRequest, file: StoredFile) -> bool:
     return file.uploader == request.owner or (request.via is None and file.owner == request.account)
 
 
+def is_within(request: UploadRequest, file: StoredFile) -> bool:
+    """Whether the caller may have to do with the file: what has their name in another case may be beyond their reach."""
+    return file.name.value.startswith(request.within)
+
+
 def may_know(request: UploadRequest, file: StoredFile) -> bool:
     """Whether the caller may learn that the file has the same content as theirs, or which other one."""
-    return request.may_compare or is_own(request, file)
+    return is_within(request, file) and (request.may_compare or is_own(request, file))
 
 
 def settle(request: UploadRequest, digest: Digest, look_up: LookUp) -> Settled:
@@ -81,6 +86,8 @@ def check_early(request: UploadRequest, look_up: LookUp) -> StoredFile | None:
 
 
 def _check_replaceable(request: UploadRequest, file: StoredFile) -> None:
+    if not is_within(request, file):
+        raise _taken(request, Occupant(file))
     if not request.may_replace and not is_own(request, file):
         raise NotYours(request.name)
 

@@ -205,14 +205,15 @@ def _after(query: FileQuery, column: "sa.Column[Any]", position: Position) -> Co
 # ----------------------------------------------------------------------------------------------------- uploads
 
 
-def find_upload(connection: Connection, upload_id: str, owner: str) -> Row[Any]:
-    """The row of an unfinished upload. Raises NotFound: the same for another owner's and for a failed one."""
+def find_upload(connection: Connection, upload_id: str, owner: str, within: str = "") -> Row[Any]:
+    """The row of an unfinished upload. Raises NotFound: the same for another owner's, for a failed one, and for one
+    whose name does not begin with `within`."""
     row = connection.execute(
         sa.select(uploads).where(
             uploads.c.upload_id == upload_id, uploads.c.owner == owner, uploads.c.failed.is_(False)
         )
     ).one_or_none()
-    if row is None:
+    if row is None or not row.name.startswith(within):
         raise NotFound("this upload")
     return row
 
@@ -271,6 +272,7 @@ def request_values(request: UploadRequest) -> dict[str, Any]:
         "content_type": request.content_type,
         "modified": request.modified,
         "metadata": request.metadata,
+        "within": request.within,
         "may_compare": request.may_compare,
         "may_replace": request.may_replace,
         **account_values(request),
@@ -316,6 +318,7 @@ def request_of(row: Row[Any]) -> UploadRequest:
         via=row.via,
         quota=row.quota,
         via_quota=row.via_quota,
+        within=row.within,
         may_compare=row.may_compare,
         may_replace=row.may_replace,
         if_exists=if_exists,
@@ -349,9 +352,9 @@ def remove_upload(connection: Connection, upload_id: str, epoch: int) -> None:
         raise Fenced
 
 
-def drop_upload(connection: Connection, upload_id: str, owner: str) -> list[str]:
+def drop_upload(connection: Connection, upload_id: str, owner: str, within: str) -> list[str]:
     """Remove an upload whoever has its lease; returns what is to be unlinked. Raises NotFound."""
-    row = find_upload(connection, upload_id, owner)
+    row = find_upload(connection, upload_id, owner, within)
     remove_upload(connection, upload_id, row.epoch)
     dispose(connection, [row.object_id])
     return disposable(connection)

@@ -42,7 +42,8 @@ class UploadRequest:
     `owner` is who may go on with it; the file becomes `subject`'s, which is the owner where nothing else is said, and
     counts against their `quota`. What came `via` a request link counts against its `via_quota` too. A file is the
     caller's own when they uploaded it or it is theirs; of others' files they may learn whether the content is the same
-    (`may_compare`), and may put theirs in its place (`may_replace`).
+    (`may_compare`), and may put theirs in its place (`may_replace`). Either is of names
+    that begin with `within` alone: what has theirs in another case may be beyond that.
     """
 
     name: Name
@@ -52,6 +53,7 @@ class UploadRequest:
     via: str | None = None
     quota: int | None = None
     via_quota: int | None = None
+    within: str = ""
     may_compare: bool = True
     may_replace: bool = True
     if_exists: IfExists = "error"
@@ -227,10 +229,16 @@ class Store(Protocol):
         ...
 
     def resume(
-        self, upload_id: str, owner: str, request: UploadRequest | None = None, *, lease: str | None = None
+        self,
+        upload_id: str,
+        owner: str,
+        request: UploadRequest | None = None,
+        *,
+        lease: str | None = None,
+        within: str = "",
     ) -> AbstractAsyncContextManager[Writer]:
         """Go on with the owner's unfinished upload: cut or extended to the request's size, its other fields replaced;
-        without a request it stays as it is.
+        without a request it stays as it is. One whose name does not begin with `within` is not there.
 
         Without `lease` whoever writes to it is fenced and the lease is a new one; with the current `lease` its
         holder's older writer is. Raises NotFound, NameTaken, NotYours, QuotaExceeded, NoSpace, Fenced (`lease` is not
@@ -288,8 +296,9 @@ class Store(Protocol):
         """The owner's unfinished uploads, the most recently active first."""
         ...
 
-    async def cancel(self, upload_id: str, owner: str) -> None:
-        """Drop an unfinished upload; whoever writes to it is fenced. Raises NotFound, StillWriting."""
+    async def cancel(self, upload_id: str, owner: str, *, within: str = "") -> None:
+        """Drop an unfinished upload; whoever writes to it is fenced. One whose name does not begin with `within` is not
+        there. Raises NotFound, StillWriting."""
         ...
 
     async def expire(self) -> int:

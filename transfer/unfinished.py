@@ -3,7 +3,6 @@
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict
 
-from storage.errors import NotFound
 from storage.store import Store, UnfinishedUpload
 from transfer.access.callers import Uploader, caller
 from transfer.access.visiting import told
@@ -46,11 +45,7 @@ def router(store: Store) -> APIRouter:
     @routes.delete("/uploads/{upload_id}", status_code=204)
     async def cancel_upload(principal: Uploader, upload_id: str) -> None:
         """Drop an unfinished upload and its bytes."""
-        if principal.prefix:
-            own = await store.unfinished(principal.owner)
-            if not any(upload.upload_id == upload_id and principal.reaches(upload.name) for upload in own):
-                raise NotFound("this upload")
-        await store.cancel(upload_id, principal.owner)
+        await store.cancel(upload_id, principal.owner, within=principal.prefix)
 
     return routes
 

@@ -203,6 +203,7 @@ class Operation:
             via=caller.visit.link if caller.visit is not None else None,
             quota=caller.quota,
             via_quota=caller.visit.size if caller.visit is not None else None,
+            within=caller.prefix,
             may_compare=caller.may("read"),
             may_replace=caller.may("delete"),
             if_exists=header.if_exists if caller.visit is None else "rename",
@@ -325,15 +326,14 @@ class UploadOperation(Operation):
 
     async def _drop(self, upload_id: str, lease: str | None) -> None:
         """Drop the upload that is not needed any more, unless somebody else has taken it over since."""
-        async with self._shared.store.resume(upload_id, self.caller.owner, lease=lease) as writer:
+        async with self._resumed(upload_id, lease) as writer:
             await writer.cancel()
 
     async def _finish_elsewhere(self, message: EofMessage) -> None:
         """`eof` as an operation of its own, after ranges."""
         assert message.upload_id is not None
         assert message.digest is not None
-        async with self._shared.store.resume(message.upload_id, self.caller.owner, lease=message.lease) as writer:
-            self.caller.require_name(writer.name)
+        async with self._resumed(message.upload_id, message.lease) as writer:
             self._sent_name = writer.name
             writer.on_damage = self._damaged
             await self._finish(writer, message.digest)
@@ -349,21 +349,26 @@ class UploadOperation(Operation):
                 await self._serve(writer, header)
 
     async def _open(self, header: UploadHeader) -> AbstractAsyncContextManager[Writer]:
-        store, owner = self._shared.store, self.caller.owner
         request = None if header.range is not None else self._request(header)
         if header.upload_id is not None:
-            return store.resume(header.upload_id, owner, request, lease=header.lease)
+            return self._resumed(header.upload_id, header.lease, request)
         assert request is not None
         found = None
         if header.resume and header.offset is None:
-            found = await store.find_unfinished(header.name, owner)
-        return store.begin(request) if found is None else store.resume(found, owner, request)
+            found = await self._shared.store.find_unfinished(header.name, self.caller.owner)
+        return self._shared.store.begin(request) if found is None else self._resumed(found, None, request)
+
+    def _resumed(
+        self, upload_id: str, lease: str | None, request: UploadRequest | None = None
+    ) -> AbstractAsyncContextManager[Writer]:
+        """The caller's upload, if it is within their prefix."""
+        store, caller = self._shared.store, self.caller
+        return store.resume(upload_id, caller.owner, request, lease=lease, within=caller.prefix)
 
     # ------------------------------------------------------------------------------------------------ receiving
 
     async def _serve(self, writer: Writer, header: UploadHeader) -> None:
         self.upload_id = writer.upload_id
-        self.caller.require_name(writer.name)
         writer.on_damage = self._damaged
         self._limit_leaves(writer)
         span = _checked_range(header, writer)

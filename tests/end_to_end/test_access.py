@@ -431,3 +431,47 @@ async def test_anonymous_callers_may_all_but_administer(service: Service) -> Non
         who = (await http.get("/whoami")).json()
     assert (who["subject"], who["kind"]) == ("anonymous", "anonymous")
     assert who["scopes"] == ["delete", "proxy", "read", "upload"]
+
+
+# ------------------------------------------------------------------------------------------------------- the prefix
+
+
+async def test_a_prefix_does_not_reach_what_is_equal_but_for_case(service: Service) -> None:
+    alice = await token_for(service.store, "alice")
+    narrow = await token_for(service.store, "alice", prefix="photos/")
+    async with entered(service, alice) as peer:
+        await peer.send(*small("Photos/cat.jpg", b"old"))
+        await peer.hear("complete")
+    async with entered(service, narrow) as peer:
+        for name, size in (("photos/cat.jpg", 3), ("photos/cat.jpg", 4), ("photos/CAT.jpg", 3)):
+            await peer.send(header(name, size, if_exists="replace"))
+            refused = await peer.refused("exists")
+            assert refused.keys() == {"type", "code", "message", "retryable"}
+        await peer.send(*small("photos/cat.jpg", b"new", if_exists="replace"))
+        await peer.refused("exists")
+    async with service.http() as http:
+        assert (await http.get("/files/Photos/cat.jpg", headers=bearer(alice))).content == b"old"
+
+
+async def test_an_upload_beyond_the_prefix_of_ones_token_is_not_there(service: Service) -> None:
+    alice = await token_for(service.store, "alice")
+    narrow = await token_for(service.store, "alice", prefix="photos/")
+    async with entered(service, alice) as peer:
+        upload = await peer.leave_unfinished("a", len(CONTENT), CONTENT[:MIB])
+        await peer.send(*small("photos/b", b"b"))
+        await peer.hear("complete")
+    upload_id, lease = upload["upload_id"], upload["lease"]
+    async with entered(service, narrow) as peer:
+        for frame in (
+            header("photos/a", len(CONTENT), upload_id=upload_id),
+            header("photos/a", len(CONTENT), upload_id=upload_id, lease=lease, range=[0, MIB]),
+            eof(CONTENT, upload_id=upload_id, lease=lease),
+        ):
+            await peer.send(frame)
+            await peer.refused("not_found")
+        await peer.send(header("photos/b", 1, upload_id=upload_id, digest=digest(b"b")))
+        assert (await peer.hear("complete"))["unchanged"]
+    async with service.http() as http:
+        assert (await http.delete(f"/uploads/{upload_id}", headers=bearer(narrow))).status_code == 404
+    (kept,) = await service.store.unfinished("alice")
+    assert (kept.name.value, kept.offset) == ("a", MIB)

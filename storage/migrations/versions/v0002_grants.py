@@ -25,6 +25,7 @@ def upgrade() -> None:
     op.add_column("uploads", sa.Column("via", sa.Text(), nullable=True))
     op.add_column("uploads", sa.Column("quota", sa.BigInteger(), nullable=True))
     op.add_column("uploads", sa.Column("via_quota", sa.BigInteger(), nullable=True))
+    op.add_column("uploads", sa.Column("within", sa.Text(), nullable=False, server_default=""))
     op.add_column("uploads", sa.Column("may_compare", sa.Boolean(), nullable=False, server_default=sa.true()))
     op.add_column("uploads", sa.Column("may_replace", sa.Boolean(), nullable=False, server_default=sa.true()))
     op.add_column("uploads", sa.Column("reserved", sa.BigInteger(), nullable=False, server_default="0"))

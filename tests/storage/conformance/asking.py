@@ -82,6 +82,7 @@ def ask(
     via: str | None = None,
     quota: int | None = None,
     via_quota: int | None = None,
+    within: str = "",
     may_compare: bool = True,
     may_replace: bool = True,
 ) -> UploadRequest:
@@ -93,6 +94,7 @@ def ask(
         via=via,
         quota=quota,
         via_quota=via_quota,
+        within=within,
         may_compare=may_compare,
         may_replace=may_replace,
         if_exists=if_exists,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from storage.errors import NameTaken, NotYours
+from storage.errors import NameTaken, NotFound, NotYours
 from storage.store import IfExists, Store, UploadRequest
 from tests.storage.conformance.asking import (
     ANN,
@@ -14,7 +14,9 @@ from tests.storage.conformance.asking import (
     complete,
     found,
     give,
+    hold,
     is_there,
+    leave,
     names,
     put,
 )
@@ -232,3 +234,57 @@ async def test_who_made_the_link_has_the_visitors_files(store: Store) -> None:
     assert (await give(store, request, CONTENT, "small")).unchanged
     await give(store, ask("a.bin", 1, owner=ANN, may_replace=False, if_exists="replace"), b"1", "small")
     assert await is_there(store, "a.bin", b"1")
+
+
+# -------------------------------------------------------------------------------------------------- within a prefix
+
+
+def narrow(name: str = "photos/a.bin", size: int | None = None, if_exists: IfExists = "error") -> UploadRequest:
+    """Of who has all rights, but only for names below photos/."""
+    return ask(name, size, if_exists=if_exists, within="photos/")
+
+
+@pytest.mark.parametrize("if_exists", ["error", "replace"])
+@pytest.mark.parametrize("how", HOW)
+@pytest.mark.parametrize("content", [CONTENT, OTHER, b""], ids=["equal", "as long", "another"])
+async def test_a_file_of_another_case_beyond_the_prefix_is_neither_replaced_nor_told(
+    store: Store, how: str, if_exists: IfExists, content: bytes
+) -> None:
+    await put(store, "Photos/a.bin", CONTENT)
+    with pytest.raises(NameTaken) as raised:
+        await give(store, narrow(if_exists=if_exists), content, how)
+    assert not raised.value.disclosed
+    assert str(raised.value) == "the name 'photos/a.bin' is taken"
+    assert await is_there(store, "Photos/a.bin", CONTENT)
+    assert await store.unfinished(ANN) == []
+
+
+async def test_an_upload_that_goes_on_without_a_header_reaches_no_further(store: Store) -> None:
+    writer = await begin_and_leave(store, narrow(size=len(OTHER), if_exists="replace"), OTHER)
+    await put(store, "Photos/a.bin", CONTENT)
+    with pytest.raises(NameTaken):
+        async with store.resume(writer.upload_id, ANN) as again:
+            await again.finish(digest_bytes(OTHER))
+    assert await is_there(store, "Photos/a.bin", CONTENT)
+
+
+async def test_within_the_prefix_case_is_no_matter(store: Store) -> None:
+    await put(store, "photos/A.bin", CONTENT)
+    await give(store, narrow(size=len(OTHER), if_exists="replace"), OTHER, "small")
+    assert await names(store) == ["photos/a.bin"]
+
+
+@pytest.mark.parametrize("lease", [True, False])
+async def test_an_upload_beyond_the_prefix_is_not_there(store: Store, *, lease: bool) -> None:
+    writer, task = await hold(store.begin(ask("a.bin", len(CONTENT))))
+    for request in (None, narrow(size=len(CONTENT))):
+        with pytest.raises(NotFound):
+            async with store.resume(
+                writer.upload_id, ANN, request, lease=writer.lease if lease else None, within="photos/"
+            ):
+                pass
+    with pytest.raises(NotFound):
+        await store.cancel(writer.upload_id, ANN, within="photos/")
+    await writer.write(0, [CONTENT])  # nobody has taken it over
+    await writer.finish(digest_bytes(CONTENT))
+    await leave(task)
