@@ -1,0 +1,182 @@
+"""`towline upload` and `download`: files go to a server and come from one, by name or through a link."""
+
+import asyncio
+import sys
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from client.connection import visit
+from client.display import Display, choose_display
+from client.link_commands import asked_password, check_request_link, given_password
+from client.link_urls import is_url
+from client.options import (
+    DEFAULT_SERVER,
+    CaFile,
+    GiveUpAfter,
+    Json,
+    LimitRate,
+    Quiet,
+    Server,
+    TokenFile,
+    connection_to,
+    warn,
+)
+from client.outcome import Exit
+from client.retry import GIVE_UP_AFTER
+from client.running import run
+from client.selection import Selection, select
+from client.shared_file import PasswordWanted, download_shared
+from client.stdin import DescriptorReader
+from client.upload_command import UploadCommand
+from transfer.protocol.messages import IfExists
+
+
+def _request_link(value: str | None) -> str | None:
+    return None if value is None else check_request_link(value)
+
+
+def upload(
+    paths: Annotated[list[str], typer.Argument(metavar="PATH", help="Files and folders; - reads from stdin.")],
+    *,
+    name: Annotated[
+        str | None, typer.Option("--name", "-n", metavar="NAME", help="The whole name on the server, for one file.")
+    ] = None,
+    prefix: Annotated[str, typer.Option("--prefix", "-p", help="A folder that stands before every name.")] = "",
+    if_exists: Annotated[
+        IfExists, typer.Option("--if-exists", help="What to do when other content has the name.")
+    ] = "error",
+    digest: Annotated[
+        Literal["sha256", "blake3"], typer.Option("--digest", help="The checksum that both sides compare.")
+    ] = "sha256",
+    to: Annotated[
+        str | None,
+        typer.Option(
+            "--to", metavar="URL", callback=_request_link, help="A request link to upload by, instead of --server."
+        ),
+    ] = None,
+    server: Server = DEFAULT_SERVER,
+    ca_file: CaFile = None,
+    token_file: TokenFile = None,
+    give_up_after: GiveUpAfter = GIVE_UP_AFTER,
+    limit_rate: LimitRate = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Upload files, or go on with uploads that were interrupted.
+
+    A file keeps its last part as its name, files in a folder their way from it: `photos` gives photos/2026/cat.jpg.
+    What the server has already, with the same content, is not sent again.
+
+    Examples:
+      towline upload cat.jpg                          as cat.jpg
+      towline upload cat.jpg --name pets/tom.jpg      as pets/tom.jpg
+      towline upload photos --prefix 2026             as 2026/photos/...
+      towline upload report.pdf --if-exists replace   in place of the old one
+      towline upload photos --limit-rate 500K         and leave room for others
+      tar c src | towline upload - --name src.tar     what a program writes
+      towline upload bid.pdf --to https://files.example.org/r/...   where somebody asked for it, without a token
+    """
+    _check_sources(paths, name, prefix)
+    if to is not None and if_exists == "replace":
+        raise typer.BadParameter("a link replaces nothing: a taken name gets a number", param_hint="--if-exists")
+    if to is not None and token_file is not None:
+        raise typer.BadParameter("who uploads by a link needs no token", param_hint="--token-file")
+
+    async def send(display: Display, selection: Selection) -> Exit:
+        if to is not None:
+            to_server = visit(to, ca_file=ca_file, give_up_after=give_up_after, limit_rate=limit_rate, warn=warn)
+        else:
+            to_server = connection_to(server, ca_file, token_file, give_up_after=give_up_after, limit_rate=limit_rate)
+        async with to_server as connection:
+            command = UploadCommand(connection, display, if_exists, digest)
+            if paths == ["-"] and name is not None:
+                return await command.one(DescriptorReader(sys.stdin.fileno()), name)
+            if len(paths) == len(selection.items) == 1 and not selection.skipped:
+                return await command.one(selection.items[0].path, selection.items[0].name)
+            return await command.selection(selection)
+
+    def work(display: Display) -> Coroutine[None, None, Exit]:
+        # Looking into folders may take its time, and is over at once on Ctrl-C as long as no loop runs.
+        return send(display, select([Path(path) for path in paths if path != "-"], name=name, prefix=prefix))
+
+    run(choose_display(as_json=as_json, quiet=quiet), work)
+
+
+def download(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The file's name on the server, or a share link.")],
+    *,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="PATH", help="A file or a folder to write to.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", "-f", help="Replace a file that has other content.")] = False,
+    server: Server = DEFAULT_SERVER,
+    ca_file: CaFile = None,
+    token_file: TokenFile = None,
+    give_up_after: GiveUpAfter = GIVE_UP_AFTER,
+    limit_rate: LimitRate = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Download a file, or go on with a download that was interrupted.
+
+    Until its digest was found right, the content is beside its place, in .NAME.….towline-part.
+
+    Examples:
+      towline download photos/cat.jpg               to cat.jpg here
+      towline download photos/cat.jpg -o pictures   into the folder pictures
+      towline download cat.jpg -o old.jpg --force   in place of what is there
+      towline download https://files.example.org/s/...   what somebody shared, without a token
+    """
+    if output == Path("-"):
+        raise typer.BadParameter("a download goes to a file, not to stdout", param_hint="--output")
+
+    async def fetch_shared(display: Display, password: str | None) -> None:
+        await download_shared(
+            name,
+            output,
+            password=password,
+            force=force,
+            ca_file=ca_file,
+            give_up_after=give_up_after,
+            limit_rate=limit_rate,
+            on_event=display.show,
+        )
+
+    async def work(display: Display) -> Exit:
+        if is_url(name):
+            await _with_password(lambda password: fetch_shared(display, password))
+            return Exit.DONE
+        to_server = connection_to(server, ca_file, token_file, give_up_after=give_up_after, limit_rate=limit_rate)
+        async with to_server as connection:
+            await connection.download(name, output, force=force, on_event=display.show)
+        return Exit.DONE
+
+    run(choose_display(as_json=as_json, quiet=quiet), work)
+
+
+def _check_sources(paths: Sequence[str], name: str | None, prefix: str) -> None:
+    """Raises BadParameter for what does not go together."""
+    if name is not None and prefix:
+        raise typer.BadParameter("--name is the whole name: leave --prefix out", param_hint="--prefix")
+    if "-" in paths and (len(paths) > 1 or name is None):
+        raise typer.BadParameter("- stands alone, and needs --name", param_hint="PATH")
+    if "-" in paths and sys.stdin is None:
+        raise typer.BadParameter("there is no stdin to read from", param_hint="PATH")
+    if name is not None and len(paths) > 1:
+        raise typer.BadParameter("it names one file: use --prefix for several", param_hint="--name")
+    if name is not None and Path(paths[0]).is_dir():
+        raise typer.BadParameter(f"it names one file, {paths[0]} is a folder: use --prefix", param_hint="--name")
+
+
+async def _with_password(fetch: Callable[[str | None], Coroutine[None, None, None]]) -> None:
+    """Fetch what is shared, with the password of the environment, or one that is typed where one is asked for."""
+    password = given_password()
+    try:
+        await fetch(password)
+    except PasswordWanted:
+        if password is not None or (typed := await asyncio.to_thread(asked_password, "password of the link: ")) is None:
+            raise
+        await fetch(typed)
