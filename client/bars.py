@@ -102,7 +102,8 @@ def _narrow(max_width: int | None = None) -> Column:
 
 
 class BarsDisplay:
-    """A bar for the file that moves and, for several files, one for all of them; lines that stay above them."""
+    """A bar for the file that moves and, for several files, one for all of them; lines that stay above them. It draws
+    nothing before something moves: what is typed behind a prompt would be drawn over."""
 
     def __init__(self, console: Console, stdout: TextIO, *, redraw_by_itself: bool = True) -> None:
         self._console = console
@@ -123,9 +124,10 @@ class BarsDisplay:
         self._total: tuple[TaskID, Meter] | None = None
         self._expected_files = 0
         self._ended_files = 0
+        self._entered = False
 
     def __enter__(self) -> Self:
-        self._progress.start()
+        self._entered = True
         return self
 
     def __exit__(self, *exc_info: object) -> None:
@@ -137,6 +139,7 @@ class BarsDisplay:
     def expect(self, files: int, size: int) -> None:
         if files > 1:
             meter = Meter()
+            self._begin_drawing()
             self._expected_files = files
             self._total = (self._progress.add_task(f"0 of {files} files", total=size, meter=meter), meter)
 
@@ -175,6 +178,10 @@ class BarsDisplay:
     def _line(self, line: str, style: str = "") -> None:
         self._console.print(Text(line, style=style))
 
+    def _begin_drawing(self) -> None:
+        if self._entered:
+            self._progress.start()
+
     def _start(self, name: str, offset: int, size: int | None) -> None:
         task, meter = self._file(name)
         already = offset - meter.offset
@@ -211,6 +218,7 @@ class BarsDisplay:
     def _file(self, name: str) -> tuple[TaskID, Meter]:
         if name not in self._files:
             meter = Meter()
+            self._begin_drawing()
             self._files[name] = (self._progress.add_task(printable(name), total=None, meter=meter), meter)
         return self._files[name]
 

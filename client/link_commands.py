@@ -1,10 +1,8 @@
 """`towline share`, `request`, `links` and `unlink`: links for people who have no token."""
 
 import os
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import datetime, timedelta
-from getpass import getpass
 from typing import Annotated, Final, TypeVar
 
 import typer
@@ -15,6 +13,7 @@ from client.link_urls import NoLink, parse_link
 from client.links import RequestLink, ShareLink
 from client.options import DEFAULT_SERVER, CaFile, Json, Quiet, Server, TokenFile, connection_to
 from client.outcome import Exit, outcome_of
+from client.prompts import at_terminal, typed_unseen
 from client.running import run
 from client.wording import printable, size_words
 from transfer.protocol.amounts import parse_duration, parse_size
@@ -53,19 +52,12 @@ def new_password() -> str:
     """What somebody types twice, unseen, or TOWLINE_LINK_PASSWORD. Raises ClientError."""
     if (given := given_password()) is not None:
         return given
-    first = asked_password("password for the link: ")
-    if first is None:
+    if not at_terminal():
         raise ClientError(f"there is no terminal to type a password at: give it in {PASSWORD_VARIABLE}")
-    if first != asked_password("once more: "):
-        raise ClientError("the two were not the same: no link was made")
+    first = typed_unseen("password for the link: ")
+    if first != typed_unseen("once more: "):
+        raise ClientError("the two were not the same: no link was made, run the same command again")
     return first
-
-
-def asked_password(prompt: str) -> str | None:
-    """What somebody types at a terminal, unseen; None where there is none."""
-    if sys.stdin is None or not sys.stdin.isatty():
-        return None
-    return getpass(prompt, stream=sys.stderr)
 
 
 # ---------------------------------------------------------------------------------------------------------- commands
@@ -99,9 +91,9 @@ def share(
       towline links                                   shows what was shared, and how often it was taken
     """
 
-    async def work(display: Display) -> Exit:
-        lasts = _lasts(expires)
-        secret = new_password() if password else None
+    lasts = _lasts(expires)
+
+    async def make(display: Display, secret: str | None) -> Exit:
         async with connection_to(server, ca_file, token_file) as connection:
             link = await connection.links.share(name, lasts=lasts, downloads=downloads, password=secret)
         limits = [_until(link.expires), *([f"{downloads} downloads"] if downloads else []), *_asks(link)]
@@ -109,7 +101,9 @@ def share(
         display.data(str(link.url), link.model_dump(mode="json"))
         return Exit.DONE
 
-    _lasts(expires)
+    def work(display: Display) -> Coroutine[None, None, Exit]:
+        return make(display, new_password() if password else None)  # typed while no loop runs
+
     run(choose_display(as_json=as_json, quiet=quiet), work)
 
 

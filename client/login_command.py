@@ -1,7 +1,6 @@
 """What `towline login`, `logout` and `whoami` do: keep a token that the server took, forget it, show whose it is."""
 
 import sys
-from getpass import getpass
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -14,6 +13,7 @@ from client.http import WhoAmI
 from client.kept_tokens import KeptTokens, Place
 from client.options import warn
 from client.outcome import Exit
+from client.prompts import at_terminal, typed_unseen
 from client.token_sources import checked
 from client.wording import printable, size_words
 from transfer.protocol import limits
@@ -23,8 +23,8 @@ def asked_token(server: str) -> SecretStr:
     """The token that somebody types, unseen, or the first line of a stdin that is no terminal. Raises BadToken."""
     if sys.stdin is None:
         raise ClientError("there is no stdin to read a token from")
-    if sys.stdin.isatty():
-        return checked(getpass(f"token for {printable(server)}: ", stream=sys.stderr).strip(), "what was typed")
+    if at_terminal():
+        return checked(typed_unseen(f"token for {printable(server)}: ").strip(), "what was typed")
     line = sys.stdin.buffer.readline(limits.MAX_TOKEN_BYTES + 3)
     return checked(line.decode("utf-8", "replace").strip(), "the first line of stdin")
 

@@ -10,7 +10,7 @@ import typer
 
 from client.connection import visit
 from client.display import Display, choose_display
-from client.link_commands import asked_password, check_request_link, given_password
+from client.link_commands import check_request_link, given_password
 from client.link_urls import is_url
 from client.options import (
     DEFAULT_SERVER,
@@ -25,6 +25,7 @@ from client.options import (
     warn,
 )
 from client.outcome import Exit
+from client.prompts import at_terminal, typed_unseen
 from client.retry import GIVE_UP_AFTER
 from client.running import run
 from client.selection import Selection, select
@@ -133,7 +134,7 @@ def download(
     if output == Path("-"):
         raise typer.BadParameter("a download goes to a file, not to stdout", param_hint="--output")
 
-    async def fetch_shared(display: Display, password: str | None) -> None:
+    async def fetch_shared(display: Display, password: str | None) -> Exit:
         await download_shared(
             name,
             output,
@@ -144,15 +145,18 @@ def download(
             limit_rate=limit_rate,
             on_event=display.show,
         )
+        return Exit.DONE
 
-    async def work(display: Display) -> Exit:
-        if is_url(name):
-            await _with_password(lambda password: fetch_shared(display, password))
-            return Exit.DONE
+    async def fetch(display: Display) -> Exit:
         to_server = connection_to(server, ca_file, token_file, give_up_after=give_up_after, limit_rate=limit_rate)
         async with to_server as connection:
             await connection.download(name, output, force=force, on_event=display.show)
         return Exit.DONE
+
+    def work(display: Display) -> Coroutine[None, None, Exit]:
+        if is_url(name):
+            return _with_password(lambda password: fetch_shared(display, password))
+        return fetch(display)
 
     run(choose_display(as_json=as_json, quiet=quiet), work)
 
@@ -171,12 +175,18 @@ def _check_sources(paths: Sequence[str], name: str | None, prefix: str) -> None:
         raise typer.BadParameter(f"it names one file, {paths[0]} is a folder: use --prefix", param_hint="--name")
 
 
-async def _with_password(fetch: Callable[[str | None], Coroutine[None, None, None]]) -> None:
-    """Fetch what is shared, with the password of the environment, or one that is typed where one is asked for."""
+def _with_password(fetch: Callable[[str | None], Coroutine[None, None, Exit]]) -> Coroutine[None, None, Exit]:
+    """Fetch what is shared, with the password of the environment, or one that is typed where the link asks for one:
+    between two loops, so that Ctrl-C ends it at once."""
     password = given_password()
+    if password is not None or not at_terminal():
+        return fetch(password)
     try:
-        await fetch(password)
+        code = asyncio.run(fetch(None))
     except PasswordWanted:
-        if password is not None or (typed := await asyncio.to_thread(asked_password, "password of the link: ")) is None:
-            raise
-        await fetch(typed)
+        return fetch(typed_unseen("password of the link: "))
+    return _ended(code)
+
+
+async def _ended(code: Exit) -> Exit:
+    return code

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import stat
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator
@@ -22,6 +23,7 @@ from storage.local import LocalStore
 from storage.store import FileQuery, utc_now
 from tests.client.answering import answering
 from tests.client.command import CONTENT, Towline
+from tests.client.terminal import at_terminal
 from tests.links import Link
 from tests.server import running
 from tests.tokens import token_for
@@ -191,6 +193,42 @@ async def test_a_password_comes_from_the_environment(alice: Towline, friend: Tow
     friend.environment["TOWLINE_LINK_PASSWORD"] = "open sesame"
     await friend("download", url)
     assert friend.read("cat.jpg") == CONTENT
+
+
+async def test_a_password_is_typed_unseen(alice: Towline, friend: Towline, store: LocalStore) -> None:
+    await put(store, "cat.jpg", CONTENT)
+    async with at_terminal(alice, "share", "cat.jpg", "--password") as terminal:
+        shown = await terminal.until("password for the link: ")
+        terminal.type("open sesame\n")
+        shown += await terminal.until("once more: ")
+        terminal.type("open sesame\n")
+        shown += await terminal.until(r"/s/\S+\r\n")
+        assert await terminal.process.wait() == 0
+    url = re.search(r"http://\S+/s/\S+", shown)
+    assert url is not None
+    async with at_terminal(friend, "download", url[0]) as terminal:
+        shown += await terminal.until("password of the link: ")
+        terminal.type("open sesame\n")
+        shown += await terminal.until("done")
+        assert await terminal.process.wait() == 0
+    assert friend.read("cat.jpg") == CONTENT
+    assert "sesame" not in shown
+
+
+@pytest.mark.parametrize("command", ["share", "download"])
+async def test_ctrl_c_ends_a_command_that_asks_for_a_password_at_once(
+    alice: Towline, store: LocalStore, command: str
+) -> None:
+    await put(store, "cat.jpg", CONTENT)
+    arguments = ["share", "cat.jpg", "--password"]
+    if command == "download":
+        alice.environment["TOWLINE_LINK_PASSWORD"] = "open sesame"
+        arguments = ["download", (await alice(*arguments)).out.strip()]
+        del alice.environment["TOWLINE_LINK_PASSWORD"]
+    async with at_terminal(alice, *arguments) as terminal:
+        await terminal.until(" the link: ")
+        terminal.process.send_signal(signal.SIGINT)
+        assert await terminal.process.wait() == 130
 
 
 async def test_without_a_terminal_no_password_is_made_up(alice: Towline, store: LocalStore) -> None:

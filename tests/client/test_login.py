@@ -1,11 +1,7 @@
 """Logging in and out, and the tokens of commands: the real command against a real server that asks for tokens."""
 
-import asyncio
 import json
-import os
-import pty
 import re
-import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,6 +12,7 @@ import pytest
 
 from storage.store import Store
 from tests.client.command import Ended, Towline
+from tests.client.terminal import at_terminal
 from tests.links import Link
 from tests.server import running
 from tests.tokens import token_for
@@ -198,31 +195,29 @@ async def test_a_server_that_asks_nobody_is_not_logged_in_to(towline: Towline, t
 
 
 async def test_a_typed_token_is_not_shown(towline: Towline, access: Access) -> None:
-    terminal, child = pty.openpty()
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "client.cli", "login"),
-        stdin=child,
-        stdout=child,
-        stderr=child,
-        cwd=towline.folder,
-        env=towline.environment,
-        start_new_session=True,
-    )
-    os.close(child)
-    shown = await asyncio.to_thread(read_until, terminal, b": ")
-    os.write(terminal, access.token.encode() + b"\n")
-    shown += await asyncio.to_thread(read_until, terminal, b"kept in")
-    assert await process.wait() == 0
-    os.close(terminal)
-    assert f"token for {access.url}: " in shown.decode()
-    assert access.token not in shown.decode()
+    async with at_terminal(towline, "login") as terminal:
+        shown = await terminal.until(": ")
+        terminal.type(f"{access.token}\n")
+        shown += await terminal.until("kept in")
+        assert await terminal.process.wait() == 0
+    assert f"token for {access.url}: " in shown
+    assert access.token not in shown
 
 
-def read_until(terminal: int, text: bytes) -> bytes:
-    shown = b""
-    while text not in shown:
-        shown += os.read(terminal, 4_096)
-    return shown
+async def test_nothing_is_drawn_over_the_prompt_for_a_token(towline: Towline) -> None:
+    async with at_terminal(towline, "login") as terminal:
+        shown = await terminal.until(": ")
+        assert "\x1b" not in shown  # no cursor is hidden, no line is cleared
+
+
+@pytest.mark.parametrize("line", ["\x04", "\n"], ids=["Ctrl-D", "an empty line"])
+async def test_who_types_no_token_is_told_so(towline: Towline, line: str) -> None:
+    async with at_terminal(towline, "login") as terminal:
+        await terminal.until(": ")
+        terminal.type(line)
+        shown = await terminal.until("towline: ")
+        assert await terminal.process.wait() == 1
+    assert "Traceback" not in shown
 
 
 # ------------------------------------------------------------------------------------------------------------- whoami
