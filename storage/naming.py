@@ -39,7 +39,7 @@ def is_own(request: UploadRequest, file: StoredFile) -> bool:
 
 
 def is_within(request: UploadRequest, file: StoredFile) -> bool:
-    """Whether the caller may have to do with the file: what has their name in another case may be beyond their reach."""
+    """Whether the caller may have to do with the file: one with their name in another case may be out of reach."""
     return file.name.value.startswith(request.within)
 
 
