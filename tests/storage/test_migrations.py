@@ -100,7 +100,9 @@ def test_what_counts_against_quotas_is_known(first_version: Path) -> None:
     with opened_grants(first_version):
         pass
     database = sqlite3.connect(first_version / "catalog.db")
-    found = database.execute("SELECT name, subject, quota, within, may_compare, may_replace, reserved FROM uploads").fetchall()
+    found = database.execute(
+        "SELECT name, subject, quota, within, may_compare, may_replace, reserved FROM uploads"
+    ).fetchall()
     usage = database.execute("SELECT kind, name, bytes FROM usage").fetchall()
     database.close()
     assert sorted(usage) == [("subject", ANN, 7), ("subject", BOB, len(WHOLE) + HALF)]
