@@ -42,8 +42,10 @@ def secret(text: str) -> None:
         keep("secret", text)
 
 
-def reply(message: dict[str, JsonValue]) -> None:
+def reply(message: JsonValue) -> None:
     """A frame of the server's: an error is looked at later, and what it tells only this client is a secret."""
+    if not isinstance(message, dict):
+        return  # an echo of whatever was sent
     if message.get("type") == "error":
         keep("error", json.dumps(message))
     for field in ("upload_id", "lease", "token", "secret"):

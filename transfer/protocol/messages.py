@@ -6,6 +6,7 @@ Unknown fields are ignored, unknown types refused. `parse_client_message` and `p
 
 import base64
 import json
+import re
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal, Self, TypeVar
 
@@ -398,6 +399,8 @@ _CLIENT: TypeAdapter[ClientMessage] = TypeAdapter(Annotated[ClientMessage, Field
 _SERVER: TypeAdapter[ServerMessage] = TypeAdapter(Annotated[ServerMessage, Field(discriminator="type")])
 _PROXY: TypeAdapter[ProxyAnswer] = TypeAdapter(Annotated[ProxyAnswer, Field(discriminator="type")])
 _SHOWN_CHARACTERS: Final = 80
+_ID: Final = re.compile(r"(?<![0-9A-Za-z])(?=[0-9]*[a-f])([0-9a-f]{6})[0-9a-f]{18,}(?![0-9A-Za-z])")
+"""An upload's id, a lease, or the secret of a token: whoever hears of one may go on with what it is of."""
 _SECRET_FIELD: Final = "token"
 _SECRET_FIELDS: Final = (_SECRET_FIELD, "password")
 Reply = TypeVar("Reply")
@@ -494,7 +497,8 @@ def _excerpt(text: str) -> str:
 
 
 def _shown(value: object) -> str:
-    text = ascii(value)
+    """What came, as it may stand in an error: ASCII, not long, and of ids only their beginning."""
+    text = _ID.sub(r"\1..", ascii(value))
     return text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "…"
 
 

@@ -296,7 +296,7 @@ def test_a_size_may_be_as_large_as_every_json_parser_can_read(size: int | None) 
         ("digest_algorithm", 256),
         ("digest", "sha256"),
         ("digest", f"sha256:{HEX.upper()}"),
-        ("digest", {"sha256": HEX}),
+        ("digest", {"sha256": "0" * 64}),
         ("modified", 0),
         ("modified", "yesterday"),
         ("modified", "2026-01-01"),
@@ -770,3 +770,21 @@ def test_any_text_at_all_is_a_message_or_a_refusal_that_can_be_sent(text: str) -
             assert message.to_json()
             if isinstance(message, ErrorMessage):
                 assert message.error.message == message.message
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"type":"upload","name":"a","upload_id":"%s"',
+        '{"type":"upload","name":"a","upload_id":["%s"]}',
+        '{"type":"upload","name":"a","size":"%s"}',
+        '{"type":"%s"}',
+        '"%s"',
+    ],
+)
+def test_no_whole_id_stands_in_an_error(text: str) -> None:
+    upload_id = "0123456789abcdef" * 2  # a token has more
+    with pytest.raises(TransferError) as refused:
+        parse_client_message(text % upload_id)
+    assert upload_id not in str(refused.value)
+    assert "012345.." in str(refused.value)
