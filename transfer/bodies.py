@@ -5,6 +5,7 @@ from typing import Final, TypeVar
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 from starlette.requests import ClientDisconnect, Request
 
+from transfer.access.auth import Authenticator
 from transfer.problems import shown
 from transfer.protocol import errors, limits
 from transfer.protocol.errors import BadMessage, TooLarge
@@ -24,8 +25,9 @@ Read = TypeVar("Read", bound=Body)
 
 
 async def body_of(request: Request, model: type[Read]) -> Read:
-    """The body, read as what it should be. Raises TooLarge, BadMessage, InvalidName."""
-    fields = await fields_of(request)
+    """The caller's body, read as what it should be. Raises TooLarge, BadMessage, InvalidName, and
+    what `caller` does."""
+    fields = await callers_fields(request)
     try:
         return model.model_validate(fields)
     except ValidationError as refused:
@@ -48,6 +50,15 @@ def _refusal(refused: ValidationError) -> errors.TransferError:
         return BadMessage(f"fields that do not fit together: {problem}")
     got = "" if SECRET_FIELDS.intersection(first["loc"]) else f", got {shown(first['input'])}"
     return BadMessage(f"the field {field} is wrong: {problem}{got}", field=field)
+
+
+async def callers_fields(request: Request) -> dict[str, JsonValue]:
+    """`fields_of` somebody who may still ask: their right may have ended while the body came. Raises what `caller` does
+    too."""
+    fields = await fields_of(request)
+    authenticator: Authenticator = request.app.state.authenticator
+    await authenticator.caller(request)
+    return fields
 
 
 async def fields_of(request: Request) -> dict[str, JsonValue]:

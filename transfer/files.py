@@ -23,7 +23,7 @@ from transfer.access.auth import address_of
 from transfer.access.callers import Reader, Remover, Renamer, caller
 from transfer.access.principal import Principal
 from transfer.access.watch import Watch
-from transfer.bodies import described, fields_of, text_field
+from transfer.bodies import callers_fields, described, text_field
 from transfer.downloads import DOWNLOAD_RESPONSES, download
 from transfer.entries import FILES_PATH, file_entry
 from transfer.pace.rates import Rates, caller_of
@@ -90,7 +90,7 @@ def router(store: Store, watch: Watch, rates: Rates) -> APIRouter:
     ) -> FileEntry:
         """Give a file another name: the old one vanishes, which takes the scope `delete`, and another appears, which
         takes `upload`."""
-        wanted = parse_name(text_field(await fields_of(request), "name"))
+        wanted = parse_name(text_field(await callers_fields(request), "name"))
         principal.require_name(wanted)
         try:
             return file_entry(await store.rename(_seen(name, principal), wanted))

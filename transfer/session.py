@@ -303,6 +303,8 @@ class Session:
         self, header: TextHeader | ProxyHeader | UploadHeader | EofMessage, group: asyncio.TaskGroup
     ) -> None:
         await self._throttle.operation()
+        if self._dismissed:  # while this waited
+            return
         if self._draining:
             await self._refuse(_shutting_down(header.ref), begins=True)
             return
@@ -328,6 +330,10 @@ class Session:
         else:
             operation = UploadOperation(self._shared, message, turn.reply)
         turn.operation = operation
+        if self._dismissed:
+            operation.close()
+            self._replies.end(turn)
+            return
         if self._draining and operation.open:  # the server was stopped while this waited for its place
             operation.fail(_shutting_down())
         turn.work = group.create_task(self._run(turn, operation, before))
@@ -339,6 +345,8 @@ class Session:
         for earlier in before:
             await earlier.over.wait()
         try:
+            if self._dismissed:
+                raise self._unauthorized()
             async with AsyncExitStack() as stack:
                 opening = stack.enter_async_context(
                     self._proxy.opened(header, self._websocket, self._log, self._standing.principal)
@@ -355,18 +363,19 @@ class Session:
             self._replies.end(turn)
 
     async def _unless_told(self, work: Coroutine[Any, Any, T]) -> T:
-        """Do it, unless the server is stopped or this is cancelled before it is done: then it is cancelled too. Raises
-        ShuttingDown."""
+        """Do it, unless the server is stopped, the caller's right ends, or this is cancelled before it is done: then it
+        is cancelled too. Raises ShuttingDown, Unauthorized."""
         working, told = asyncio.create_task(work), asyncio.create_task(self._told.wait())
+        ended = asyncio.create_task(self._standing.ended.wait())
         try:
-            await asyncio.wait([working, told], return_when=asyncio.FIRST_COMPLETED)
-            if told.done() and not working.done():
-                raise _shutting_down()
+            await asyncio.wait([working, told, ended], return_when=asyncio.FIRST_COMPLETED)
+            if not working.done():
+                raise self._unauthorized() if ended.done() else _shutting_down()
             return await working
         finally:
-            for task in (working, told):
+            for task in (working, told, ended):
                 task.cancel()
-            await asyncio.wait([working, told])
+            await asyncio.wait([working, told, ended])
 
     async def _next_turn(self, ref: int | None) -> Turn:
         """Something begins: leave the operation that may still be open, and queue for the replies."""

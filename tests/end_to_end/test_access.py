@@ -22,6 +22,7 @@ from transfer.access.auth import COOKIE
 from transfer.access.tokens import Secret
 from transfer.grants.issuing import new_token
 from transfer.protocol.limits import MIB
+from transfer.protocol.names import Name
 
 CONTENT = bytes(range(256)) * 8192
 
@@ -341,6 +342,29 @@ async def test_a_revoked_token_closes_a_tunnel_of_a_session(service: Service) ->
         assert await peer.closed() == 1008
 
 
+async def test_a_revoked_token_ends_the_dialling_of_a_tunnel(tmp_path: Path) -> None:
+    heard = asyncio.Event()
+
+    async def never_answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        heard.set()
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(never_answer, "127.0.0.1", 0) as upstream:
+        url = f"ws://127.0.0.1:{upstream.sockets[0].getsockname()[1]}"
+        proxy = {"open_timeout": 3600, "upstreams": {"slow": {"url": url, "allow_private": True}}}
+        async with serving(tmp_path, {"handshake_timeout": 7200, "proxy": proxy}) as service:
+            token = await token_for(service.store, "alice")
+            async with entered(service, token) as peer:
+                await peer.send({"type": "proxy", "upstream": "slow"})
+                await heard.wait()
+                await service.store.grants.revoke(token.grant_id)
+                await peer.refused("unauthorized")
+                assert await peer.closed() == 1008
+            await service.log.until("session ended")
+
+
 async def test_a_revoked_token_cuts_a_download_off(service: Service) -> None:
     token, content = await token_for(service.store, "alice"), bytes(64 * MIB)
     async with entered(service, token) as peer:
@@ -378,6 +402,53 @@ async def test_who_is_cut_while_the_window_is_full_leaves_nothing_behind(tmp_pat
             await peer.refused("unauthorized")
             assert await peer.closed() == 1008
         await service.log.until("session ended")
+
+
+async def test_a_header_that_waits_for_its_rate_does_nothing_once_its_caller_was_cut(tmp_path: Path) -> None:
+    async with serving(tmp_path, {"header_rate": 0.001, "header_burst": 2}) as service:
+        token = await token_for(service.store, "alice")
+        async with entered(service, token) as peer:
+            ready = await peer.hold("a", len(CONTENT), CONTENT)
+            await peer.send({"type": "text", "text": "the next header"})
+            await peer.hear("echo")
+            await peer.send(eof(CONTENT, upload_id=ready["upload_id"], lease=ready["lease"]))
+            await (await peer.connection.ping())
+            await service.store.grants.revoke(token.grant_id)
+            await peer.refused("unauthorized")
+            assert await peer.closed() == 1008
+        await service.log.until("session ended")
+        assert [upload.offset for upload in await service.store.unfinished("alice")] == [len(CONTENT)]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/tokens", {"subject": "mallory", "scopes": ["admin"]}),
+        ("POST", "/shares", {"name": "a"}),
+        ("POST", "/requests", {}),
+        ("PATCH", "/files/a", {"name": "b"}),
+    ],
+    ids=["token", "share", "request", "rename"],
+)
+async def test_who_is_revoked_while_the_body_comes_is_refused(
+    service: Service, method: str, path: str, body: dict[str, object]
+) -> None:
+    token, content = await token_for(service.store, "alice"), json.dumps(body).encode()
+    async with entered(service, token) as peer:
+        await peer.send(*small("a", b"content"))
+        await peer.hear("complete")
+
+    reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
+    fields = {"Host": "localhost", "Content-Length": str(len(content)), "Expect": "100-continue", **bearer(token)}
+    head = "".join(f"{key}: {value}\r\n" for key, value in fields.items())
+    writer.write(f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode())
+    assert b" 100 " in await reader.readuntil(b"\r\n\r\n")  # who asks was looked at, and the body is waited for
+    await service.store.grants.revoke(token.grant_id)
+    writer.write(content)
+    assert b" 401 " in await reader.readuntil(b"\r\n")
+    writer.close()
+    assert [grant.grant_id for grant in await service.store.grants.list()] == [token.grant_id]
+    assert await service.store.find(Name.parse("b")) is None
 
 
 # ------------------------------------------------------------------------------------------------------------- renewal
