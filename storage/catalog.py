@@ -139,6 +139,7 @@ completed = sa.Table(
     sa.Column("owner", sa.Text, nullable=False),
     sa.Column("file_id", sa.Text, nullable=False),
     sa.Column("unchanged", sa.Boolean, nullable=False),
+    sa.Column("wanted", sa.Text, comment="the name that it was to have"),
     sa.Column("at", Moment, nullable=False, index=True),
 )
 

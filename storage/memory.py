@@ -90,6 +90,7 @@ class _Completed:
     owner: str
     file_id: str
     unchanged: bool
+    wanted: Name
     at: datetime
 
 
@@ -370,7 +371,8 @@ class MemoryStore:
         if completed is None or completed.owner != owner:
             return None
         found = (file for file in self._files.values() if file.file_id == completed.file_id)
-        return next((Published(file, unchanged=completed.unchanged) for file in found), None)
+        unchanged, wanted = completed.unchanged, completed.wanted
+        return next((Published(file, unchanged=unchanged, wanted=wanted) for file in found), None)
 
     # ------------------------------------------------------------------------------------------------- publishing
 
@@ -384,7 +386,11 @@ class MemoryStore:
         published = self._publish(upload.request, content, digest, upload)
         self.drop_upload(upload)
         self._completed[upload.upload_id] = _Completed(
-            upload.request.owner, published.file.file_id, published.unchanged, self.clock()
+            upload.request.owner,
+            published.file.file_id,
+            published.unchanged,
+            upload.request.name,
+            self.clock(),
         )
         return published
 

@@ -220,11 +220,14 @@ def find_upload(connection: Connection, upload_id: str, owner: str, within: str 
 
 def find_completed(connection: Connection, upload_id: str, owner: str) -> Published | None:
     row = connection.execute(
-        sa.select(files, completed.c.unchanged)
+        sa.select(files, completed.c.unchanged, completed.c.wanted)
         .join(completed, completed.c.file_id == files.c.file_id)
         .where(completed.c.upload_id == upload_id, completed.c.owner == owner)
     ).one_or_none()
-    return None if row is None else Published(stored_file(row), unchanged=row.unchanged)
+    if row is None:
+        return None
+    wanted = None if row.wanted is None else Name.parse(row.wanted)
+    return Published(stored_file(row), unchanged=row.unchanged, wanted=wanted)
 
 
 def most_recent_upload(connection: Connection, name: Name, owner: str) -> str | None:

@@ -336,6 +336,7 @@ class LocalWriter:
             published = rows.publish(connection, self._request, digest, size, self._object_id, now, promised=True)
             remembered = {"upload_id": self.upload_id, "owner": self._request.owner, "at": now}
             remembered |= {"file_id": published.file.file_id, "unchanged": published.unchanged}
+            remembered["wanted"] = self._request.name.value
             connection.execute(insert(completed).values(remembered))
             return published, rows.disposable(connection)
 

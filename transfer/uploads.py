@@ -311,6 +311,7 @@ class UploadOperation(Operation):
         published = None if wanted is None else await self._shared.store.find_completed(wanted, self.caller.owner)
         if published is None or not self.caller.reaches(published.file.name):
             return False
+        self._sent_name = self._sent_name or published.wanted
         self._complete(published)
         return True
 

@@ -113,6 +113,22 @@ async def test_a_name_that_is_taken_is_neither_replaced_nor_told(service: Servic
     assert answer.content == b"another"
 
 
+@pytest.mark.parametrize("renamed", [False, True])
+async def test_the_name_is_not_told_to_who_asks_once_more_either(service: Service, *, renamed: bool) -> None:
+    alice = await token_for(service.store, "alice")
+    await put(service.store, "inbox/bid.pdf", b"another")
+    link, _ = await requested(service, alice, prefix="inbox/")
+    async with visiting(service, link) as peer:
+        ready = await peer.begin("bid.pdf", len(CONTENT))
+        complete = await peer.complete(CONTENT, ready)
+        if renamed:
+            path = "/files/inbox/bid%20%282%29.pdf"
+            answer = await asked(service, alice, "PATCH", path, {"name": "inbox/refused/bid.pdf"})
+            assert answer.status_code == 200
+        await peer.send(eof(CONTENT, upload_id=ready["upload_id"], lease=ready["lease"]))
+        assert await peer.hear("complete") == complete
+
+
 async def test_what_is_there_with_the_same_content_is_not_told_to_a_visitor(service: Service) -> None:
     alice = await token_for(service.store, "alice")
     await put(service.store, "inbox/bid.pdf", CONTENT)

@@ -31,6 +31,7 @@ def upgrade() -> None:
     op.add_column("uploads", sa.Column("reserved", sa.BigInteger(), nullable=False, server_default="0"))
     op.create_index("uploads_by_via", "uploads", ["via"], unique=False)
     op.execute("UPDATE uploads SET subject = owner, reserved = coalesce(size, 0)")
+    op.add_column("completed", sa.Column("wanted", sa.Text(), nullable=True))
     _reserve_streams()
     _make_usage()
 
