@@ -173,6 +173,7 @@ grants = sa.Table(
     sa.Column("scopes", sa.JSON, nullable=False),
     sa.Column("prefix", sa.Text, nullable=False),
     sa.Column("quota", sa.BigInteger),
+    sa.Column("account_quota", sa.BigInteger),
     sa.Column("file_id", sa.Text),
     sa.Column("downloads", sa.BigInteger),
     sa.Column("begun", sa.BigInteger, nullable=False),

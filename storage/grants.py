@@ -29,6 +29,8 @@ class Grant:
     prefix: str = ""
     quota: int | None = None
     """Bytes: of a token's subject, or what may come through a request link in all."""
+    account_quota: int | None = None
+    """Bytes: of the subject of who made a request link. They may have had it by a token that is not kept here."""
     file_id: str | None = None
     """The content that a share link is for."""
     downloads: int | None = None

@@ -5,6 +5,7 @@ import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Final
 
 import httpx2
@@ -12,8 +13,9 @@ import pytest
 from websockets.asyncio.client import connect
 
 from tests import evidence
-from tests.end_to_end.conftest import Json, Peer, Service, chunks, digest, eof, header, small
+from tests.end_to_end.conftest import Json, Peer, Service, chunks, digest, eof, header, serving, small
 from tests.tokens import bearer, token_for
+from tests.transfer.access.identity_provider import Provider
 from tests.transfer.seeds import put
 from transfer.access.principal import Scope
 from transfer.access.tokens import Secret
@@ -255,6 +257,22 @@ async def test_what_comes_through_a_link_counts_against_the_quota_of_who_made_it
         await peer.send(*small("b", bytes(5)))
         refused = await peer.refused("quota_exceeded")
     assert not re.search("alice|inbox|limit|available", json.dumps(refused))
+
+
+async def test_it_counts_against_a_quota_that_a_json_web_token_has_too(tmp_path: Path) -> None:
+    provider = Provider(tmp_path)
+    settings = provider.settings(scopes={"all": ["upload", "read"]}, quota_claim="quota")
+    async with serving(tmp_path, {"jwt": settings}) as service:
+        alice = {"Authorization": f"Bearer {provider.token(scope='all', quota=10)}"}
+        async with service.http() as http:
+            made = await http.post("/requests", headers=alice, content=b'{"prefix":"inbox/"}')
+        link = Secret.parse(made.json()["url"].removeprefix("/r/"))
+        assert link is not None
+        async with visiting(service, link) as peer:
+            await peer.send(*small("a", bytes(6)))
+            await peer.hear("complete")
+            await peer.send(*small("b", bytes(5)))
+            await peer.refused("quota_exceeded")
 
 
 @pytest.mark.parametrize("how", ["link", "token"])

@@ -105,19 +105,17 @@ class Authenticator:
             raise Unauthorized("the token was revoked")
         if not grant.in_force(self._clock()):
             raise Unauthorized("the token has expired")
-        maker = await self._store.grants.find(grant.parent) if grant.parent is not None else None
-        return principal_of(grant, visitor, maker)
+        return principal_of(grant, visitor)
 
 
-def principal_of(grant: Grant, visitor: str | None, maker: Grant | None = None) -> Principal:
-    """Who comes with a token, or through a request link that was made with the token `maker`: what they send counts
-    against its quota."""
+def principal_of(grant: Grant, visitor: str | None) -> Principal:
+    """Who comes with a token, or through a request link: what they send counts against its maker's quota too."""
     if grant.kind == "request":
         return Principal(
             subject=grant.subject,
             scopes=frozenset(["upload"]),
             prefix=grant.prefix,
-            quota=maker.quota if maker is not None else None,
+            quota=grant.account_quota,
             expires=grant.expires,
             grant_id=grant.grant_id,
             visit=Visit(grant.grant_id, visitor or Secret.new().grant_id, grant.quota),

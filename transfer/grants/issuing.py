@@ -76,5 +76,6 @@ def new_request(
         parent=maker.grant_id,
         prefix=parse_prefix(prefix),
         quota=size,
+        account_quota=maker.quota,
     )
     return secret, grant

@@ -50,6 +50,7 @@ def _make_grants() -> None:
         sa.Column("scopes", sa.JSON(), nullable=False),
         sa.Column("prefix", sa.Text(), nullable=False),
         sa.Column("quota", sa.BigInteger(), nullable=True),
+        sa.Column("account_quota", sa.BigInteger(), nullable=True),
         sa.Column("file_id", sa.Text(), nullable=True),
         sa.Column("downloads", sa.BigInteger(), nullable=True),
         sa.Column("begun", sa.BigInteger(), nullable=False),

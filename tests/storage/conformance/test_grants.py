@@ -26,6 +26,7 @@ def token(clock: ManualClock) -> Grant:
         scopes=("upload", "read"),
         prefix="ann/",
         quota=1 << 40,
+        account_quota=1 << 41,
     )
 
 
