@@ -1,6 +1,7 @@
 """Passwords of share links: kept as argon2id hashes, and asked for by HTTP Basic (RFC 7617), whatever the user name.
 
-A hash takes 64 MiB and a tenth of a second by design, so few are computed at a time, and in threads.
+A hash takes 64 MiB and a tenth of a second by design, so few are computed at a time, and in threads. Making them has a
+turn of its own: who makes many links does not hold up those who come by one.
 """
 
 import asyncio
@@ -12,7 +13,13 @@ from typing import Final
 from argon2 import PasswordHasher
 from argon2.exceptions import VerifyMismatchError
 
+from transfer.protocol.errors import TooMany
+
 AT_A_TIME: Final = 2
+"""Passwords that are compared; one more may be made."""
+MAX_TO_MAKE: Final = 16
+"""How many may wait to be made, all callers together."""
+RETRY_SECONDS: Final = 2
 MAX_CHARACTERS: Final = 1_024
 
 
@@ -22,10 +29,20 @@ class Passwords:
     def __init__(self, hasher: PasswordHasher | None = None) -> None:
         self._hasher = hasher or PasswordHasher()
         self._turns = asyncio.Semaphore(AT_A_TIME)
+        self._making = asyncio.Lock()
+        self._to_make = 0
 
     async def hashed(self, password: str) -> str:
-        async with self._turns:
-            return await asyncio.to_thread(self._hasher.hash, password)
+        """What is kept of it. Raises TooMany."""
+        if self._to_make >= MAX_TO_MAKE:
+            sentence = f"{MAX_TO_MAKE} passwords are to be kept at the moment: try again in a few seconds"
+            raise TooMany(sentence, retryable=True, retry_after=RETRY_SECONDS)
+        self._to_make += 1
+        try:
+            async with self._making:
+                return await asyncio.to_thread(self._hasher.hash, password)
+        finally:
+            self._to_make -= 1
 
     async def match(self, password: str, kept: str) -> bool:
         async with self._turns:

@@ -22,10 +22,11 @@ from transfer.access.principal import ANONYMOUS
 from transfer.access.watch import Watch
 from transfer.grants import shared_downloads
 from transfer.grants.issuing import new_share
-from transfer.grants.passwords import AT_A_TIME, Passwords, parse_password, password_of
+from transfer.grants.passwords import AT_A_TIME, MAX_TO_MAKE, Passwords, parse_password, password_of
 from transfer.grants.shared_downloads import Links
 from transfer.pace.pacing import LoopClock
 from transfer.pace.rates import Rates
+from transfer.protocol.errors import TooMany
 from transfer.settings import Settings
 
 
@@ -94,6 +95,33 @@ async def test_no_more_hashes_are_computed_at_a_time_than_there_is_memory_for() 
     kept = await passwords.hashed("right")
     assert all(await asyncio.gather(*(passwords.match("right", kept) for _ in range(3 * AT_A_TIME))))
     assert hasher.at_most == AT_A_TIME
+
+
+class Stuck(PasswordHasher):
+    """Makes none until it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.let_go = threading.Event()
+
+    def hash(self, password: str | bytes, *, salt: bytes | None = None) -> str:
+        self.let_go.wait()
+        return super().hash(password, salt=salt)
+
+
+async def test_who_makes_many_links_holds_up_nobody_who_comes_by_one() -> None:
+    kept, hasher = PasswordHasher().hash("right"), Stuck()
+    passwords = Passwords(hasher)
+    making = [asyncio.create_task(passwords.hashed("another")) for _ in range(MAX_TO_MAKE)]
+    try:
+        assert await passwords.match("right", kept)
+        with pytest.raises(TooMany) as refused:
+            await passwords.hashed("one more")
+        assert refused.value.retryable
+    finally:
+        hasher.let_go.set()
+        await asyncio.gather(*making)
+    assert await passwords.match("one more", await passwords.hashed("one more"))
 
 
 @pytest.fixture
