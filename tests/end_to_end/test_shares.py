@@ -235,6 +235,23 @@ async def test_everybody_sees_and_revokes_their_own_and_administrators_all(servi
     await gone(service, of_alice["url"])
 
 
+async def test_a_prefix_bounds_which_of_ones_own_links_one_sees_and_revokes(service: Service) -> None:
+    whole = await token_for(service.store, "alice")
+    narrow = await token_for(service.store, "alice", ["read"], prefix="photos/")
+    for name in ("photos/cat", "photos/dog", "letter"):
+        await put(service.store, name, CONTENT)
+    beyond, within = await shared(service, "letter", whole), await shared(service, "photos/cat", whole)
+    own = await shared(service, "photos/dog", narrow)
+    await service.store.delete(Name.parse("photos/dog"))
+    listed = (await asked(service, narrow, "GET", "/shares")).json()["shares"]
+    assert {link["id"] for link in listed} == {within["id"], own["id"]}
+    statuses = [
+        (await asked(service, narrow, "DELETE", f"/shares/{link['id']}")).status_code for link in (beyond, within, own)
+    ]
+    assert statuses == [404, 204, 204]
+    assert (await fetched(service, beyond["url"])).status_code == 200
+
+
 async def test_a_listing_says_all_but_the_secret_and_the_password(service: Service) -> None:
     await put(service.store, "a", CONTENT)
     entry = await shared(service, "a", downloads=2, lasts=60, password="opensesame")

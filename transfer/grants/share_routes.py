@@ -17,7 +17,7 @@ from transfer.access.principal import Principal
 from transfer.bodies import body_of, described
 from transfer.grants.handing_out import Lasting, expiry
 from transfer.grants.issuing import new_share
-from transfer.grants.link_entries import SHARE_PATH, NewShare, ShareEntry, ShareListing, share_entry
+from transfer.grants.link_entries import SHARE_PATH, NewShare, ShareListing, share_entry
 from transfer.grants.passwords import Passwords, parse_password
 from transfer.grants.token_routes import unstored
 from transfer.problems import PROBLEM_RESPONSES
@@ -64,12 +64,13 @@ def router(store: Store, passwords: Passwords) -> APIRouter:
     @routes.get("/shares")
     async def list_shares(principal: Linker) -> ShareListing:
         """List the caller's share links, for administrators everybody's; those that have ended too."""
-        return ShareListing(shares=[await _entry(store, link, principal) for link in await _links(store, principal)])
+        now = utc_now()
+        return ShareListing(shares=[share_entry(*found, principal, now) for found in await _links(store, principal)])
 
     @routes.delete("/shares/{link_id}", status_code=204)
     async def revoke_share(principal: Linker, link_id: str) -> None:
         """Revoke a link. Downloads by it are cut."""
-        if not any(link.grant_id == link_id for link in await _links(store, principal)):
+        if not any(link.grant_id == link_id for link, _ in await _links(store, principal)):
             raise NotFound("this link")
         await store.grants.revoke(link_id)
 
@@ -84,12 +85,20 @@ async def _seen(store: Store, name: Name, principal: Principal) -> StoredFile:
     return file
 
 
-async def _links(store: Store, principal: Principal) -> list[Grant]:
-    """Those that the caller has to do with: their own; for an administrator of all names everybody's."""
+async def _links(store: Store, principal: Principal) -> list[tuple[Grant, StoredFile | None]]:
+    """Those that the caller has to do with, and what they are for: for an administrator of all names everybody's, for
+    others their own, and with a prefix only those that were made with the same token, or are for what it reaches."""
     everybodys = principal.may("admin") and not principal.prefix
-    return await store.grants.list(kind="share", subject=None if everybodys else principal.subject)
+    links = await store.grants.list(kind="share", subject=None if everybodys else principal.subject)
+    found = [(link, await _file_of(store, link)) for link in links]
+    return [(link, file) for link, file in found if _concerns(link, file, principal)]
 
 
-async def _entry(store: Store, link: Grant, principal: Principal) -> ShareEntry:
-    file = await store.find_by_id(link.file_id) if link.file_id is not None else None
-    return share_entry(link, file, principal, utc_now())
+async def _file_of(store: Store, link: Grant) -> StoredFile | None:
+    return await store.find_by_id(link.file_id) if link.file_id is not None else None
+
+
+def _concerns(link: Grant, file: StoredFile | None, principal: Principal) -> bool:
+    if not principal.prefix or (link.parent is not None and link.parent == principal.grant_id):
+        return True
+    return file is not None and principal.reaches(file.name)
