@@ -46,7 +46,8 @@ class SmallFiles:
         self._queue: asyncio.Queue[_SmallFile | None] = asyncio.Queue()
 
     async def put(self, request: UploadRequest, content: Buffer, digest: Digest) -> Published:
-        """Cancelling does not undo it: the file may be published or not. Raises what `Store.put` does."""
+        """Cancelled before its batch is committed, it is not published; later it may be, or not. Raises what
+        `Store.put` does."""
         answer: asyncio.Future[Published] = asyncio.get_running_loop().create_future()
         self._queue.put_nowait(_SmallFile(request=request, content=content, digest=digest, answer=answer))
         return await answer
@@ -74,12 +75,12 @@ class SmallFiles:
 
     async def _publish(self, batch: list[_SmallFile]) -> None:
         await self._workplace.disk.call(self._write_now, batch)
-        good = [small for small in batch if small.refused is None]
+        good = await self._still_wanted([small for small in batch if small.refused is None])
         outcomes, disposable = await self._recorded(good)
         for small in batch:
-            outcome = small.refused or outcomes[small.object_id]
             if small.answer.done():
                 continue
+            outcome = small.refused or outcomes[small.object_id]
             if isinstance(outcome, StorageError):
                 small.answer.set_exception(outcome)
             else:
@@ -87,6 +88,13 @@ class SmallFiles:
         self._workplace.dispose(disposable)
         published = [key for key, outcome in outcomes.items() if isinstance(outcome, Published)]
         await self._workplace.disk.call(self._seal_now, published)
+
+    async def _still_wanted(self, written: list[_SmallFile]) -> list[_SmallFile]:
+        """Those for which somebody waits: whoever was cut while the disk was slow publishes nothing afterwards."""
+        wanted = [small for small in written if not small.answer.cancelled()]
+        if given_up := [small.object_id for small in written if small.answer.cancelled()]:
+            await self._workplace.disk.call(self._unlink_now, given_up)
+        return wanted
 
     async def _recorded(self, batch: list[_SmallFile]) -> tuple[dict[str, Published | StorageError], list[str]]:
         try:

@@ -404,6 +404,22 @@ async def test_who_is_cut_while_the_window_is_full_leaves_nothing_behind(tmp_pat
         await service.log.until("session ended")
 
 
+async def test_no_small_file_is_published_by_who_was_cut(service: Service) -> None:
+    token, another = await token_for(service.store, "alice"), await token_for(service.store, "alice")
+    async with entered(service, token) as peer, stuck_disk(service.store):
+        await peer.send(*small("a", b"content"))
+        await (await peer.connection.ping())
+        await service.store.grants.revoke(token.grant_id)
+        await peer.refused("unauthorized")
+        assert await peer.closed() == 1008
+    async with entered(service, another) as peer:
+        await peer.send(*small("b", b"content"))  # which is published after all that came before
+        await peer.hear("complete")
+    async with service.http() as http:
+        files = (await http.get("/files", headers=bearer(another))).json()["files"]
+    assert [file["name"] for file in files] == ["b"]
+
+
 async def test_a_header_that_waits_for_its_rate_does_nothing_once_its_caller_was_cut(tmp_path: Path) -> None:
     async with serving(tmp_path, {"header_rate": 0.001, "header_burst": 2}) as service:
         token = await token_for(service.store, "alice")
