@@ -112,5 +112,5 @@ def server_key(server: str) -> str:
 def config_folder(environment: Mapping[str, str]) -> Path | None:
     """The XDG base directory rule: a relative path is none. None where there is no home either."""
     chosen = Path(environment.get("XDG_CONFIG_HOME", ""))
-    base = chosen if chosen.is_absolute() else Path("~/.config").expanduser()
+    base = chosen if chosen.is_absolute() else Path(os.path.expanduser("~/.config"))  # Path's own raises without a home
     return base / "towline" if base.is_absolute() else None

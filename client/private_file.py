@@ -43,14 +43,20 @@ def write_private(path: Path, content: bytes) -> None:
     path.parent.mkdir(mode=0o700, exist_ok=True)
     _check(path.parent, path.parent.stat(), forbidden=0o022)
     with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:  # mode 0600
-        try:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-            os.replace(file.name, path)
-        except BaseException:
-            os.unlink(file.name)
-            raise
+        new = file.name
+    try:
+        _fill(new, content)
+        os.replace(new, path)  # closed before: Windows moves no file that is open
+    except BaseException:
+        os.unlink(new)
+        raise
+
+
+def _fill(path: str, content: bytes) -> None:
+    with open(path, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _check(path: Path, found: os.stat_result, *, forbidden: int) -> None:

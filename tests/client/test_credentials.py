@@ -355,6 +355,16 @@ def test_a_file_that_is_something_else_is_said_so_without_showing_it(
     assert str(refusal.value) == (f"{credentials_file} is not as `towline login` writes it: delete it and log in again")
 
 
+def test_who_has_no_home_has_no_token_and_can_keep_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "os.path.expanduser", lambda path: path
+    )  # what it does for a user whom the system does not know
+    monkeypatch.setattr("pathlib.os.path.expanduser", lambda path: path)
+    assert KeptTokens({}).find(SERVER) is None
+    with pytest.raises(ClientError, match="there is no home folder to keep a token in: give it in TOWLINE_TOKEN"):
+        KeptTokens({}).keep(SERVER, SecretStr(TOKEN))
+
+
 def test_a_relative_folder_for_configuration_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     where = KeptTokens({"XDG_CONFIG_HOME": "config"}).keep(SERVER, SecretStr(TOKEN))
