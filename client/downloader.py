@@ -124,8 +124,14 @@ class Downloader:
                 await self._pause(name, broken)
             except TransferError as error:
                 if not error.retryable:
+                    await self._discard_nothing()
                     raise
                 await self._pause(name, error)
+
+    async def _discard_nothing(self) -> None:
+        """Leave no empty partial file behind of what the server does not give."""
+        if self._partial is not None and self._partial.offset == 0:
+            await self._in_thread(self._partial.discard)
 
     async def _pause(self, name: Name, error: ConnectionBroken | TransferError) -> None:
         reason = str(error)

@@ -12,6 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import httpx2
 import pytest
 from pydantic import SecretStr
 
@@ -179,6 +180,18 @@ async def test_asking_why_a_link_was_refused_does_not_count_as_a_download() -> N
             await client.download_shared(f"{url}/s/{SECRET}", give_up_after=0)
     assert [head.split(" ", 1)[0] for head in heads] == ["HEAD", "GET"]
     assert "if-none-match: *\r\n" in heads[1].lower()
+
+
+async def test_a_link_that_is_used_up_leaves_no_empty_file_behind(
+    alice: Towline, friend: Towline, store: LocalStore
+) -> None:
+    await put(store, "cat.jpg", CONTENT)
+    url = (await alice("share", "cat.jpg", "--downloads", "1")).out.strip()
+    async with httpx2.AsyncClient() as http, http.stream("GET", url, headers={"Range": "bytes=0-0"}) as begun:
+        assert begun.status_code == 206
+    ended = await friend("download", url, code=1)
+    assert "nothing is shared at this address" in ended.err
+    assert os.listdir(friend.folder) == []
 
 
 async def test_a_password_comes_from_the_environment(alice: Towline, friend: Towline, store: LocalStore) -> None:
