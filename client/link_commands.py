@@ -202,7 +202,7 @@ def unlink(
                 try:
                     link = _meant(text, known)
                 except ClientError as refused:
-                    display.error(outcome_of(refused), text)
+                    display.error(outcome_of(refused), _id_in(text))
                     code = Exit.FAILED
                     continue
                 await connection.links.revoke(link)
@@ -214,13 +214,19 @@ def unlink(
 
 
 def _meant(text: str, known: Sequence[ShareLink | RequestLink]) -> ShareLink | RequestLink:
-    """The one link whose id begins so. Raises ClientError."""
-    found = [link for link in known if text and link.id.startswith(text)]
+    """The one link whose id begins so, or whose address this is. Raises ClientError."""
+    wanted = _id_in(text)
+    found = [link for link in known if wanted and link.id.startswith(wanted)]
     if not found:
         raise ClientError("there is no such link: towline links --all shows them")
     if len(found) > 1:
         raise ClientError(f"several links begin so: {', '.join(link.id for link in found[:5])}: write more of it")
     return found[0]
+
+
+def _id_in(text: str) -> str:
+    """The id in an address, or the text itself; what is secret in it is left out."""
+    return text.rpartition("/")[2].partition("_")[0]
 
 
 def check_request_link(text: str) -> str:

@@ -21,7 +21,17 @@ _RATE: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)([KMG]?)", re.ASCII | re.IGNORE
 _UNITS: Final = ("", "K", "M", "G")
 
 
+def _refuse_token(text: str) -> None:
+    """What somebody has taken for the place of a token: it is not shown. Raises BadParameter."""
+    if text.startswith(("towline_", "eyJ")):  # as the server's own begin, and JSON Web Tokens
+        raise typer.BadParameter(
+            "that looks like a token, which others can read in a command: have it revoked; "
+            "`towline login SERVER` asks for one, and TOWLINE_TOKEN takes it"
+        )
+
+
 def _server(value: str) -> str:
+    _refuse_token(value)
     try:
         base_url(value)
     except CannotConnect as refused:
@@ -32,6 +42,7 @@ def _server(value: str) -> str:
 def _token_file(value: Path | None) -> Path | None:
     if value == Path("-"):
         raise typer.BadParameter("stdin is for content: give a file, or TOWLINE_TOKEN")
+    _refuse_token(str(value or ""))
     return value
 
 

@@ -4,7 +4,7 @@
 
 Tokens, JWTs and links by their shape; passwords, tokens, upload ids and leases that the tests were told, by their text.
 Upload ids are typed by people, as in `towline cancel ID`, and so are links that they got, in `towline download URL` and
-`towline upload FILE --to URL`: in command lines of these they are no finding.
+`towline upload FILE --to URL` or `towline unlink URL`: in command lines of these they are no finding.
 """
 
 import json
@@ -19,7 +19,7 @@ from tests.evidence import Kind, found
 SHAPES: Final = re.compile(
     r"towline_[0-9a-f]{12}_[0-9a-f]{64}|/[sr]/[0-9a-f]{12}_[0-9a-f]{64}|eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]{8,}"
 )
-TYPED_LINK: Final = re.compile(r'"(?:download|--to)", "https?://[^"/]+/[sr]/[0-9a-f]{12}_[0-9a-f]{64}"')
+TYPED_LINK: Final = re.compile(r'"(?:download|unlink|--to)", "https?://[^"/]+/[sr]/[0-9a-f]{12}_[0-9a-f]{64}"')
 WORD: Final = re.compile(r"[\w-]+")
 FEWEST_CHARACTERS: Final = 8
 """A shorter secret is somebody's placeholder, and would be found in any text."""

@@ -476,6 +476,8 @@ async def test_an_upload_goes_on_when_nobody_reads_its_events_any_more(towline: 
         (["upload", "x", "--give-up-after", "-1"], "greater than or equal to 0"),
         (["download", "x", "-o", "-"], "not to stdout"),
         (["ls", "--server", "files.example.org"], "a server is written like http://127.0.0.1:8000"),
+        (["login", "towline_0123456789ab"], "that looks like a token, which others can read in a command"),
+        (["ls", "--token-file", "eyJhbGciOiJub25lIn0"], "that looks like a token, which others can read in a command"),
         (["downlaod", "x"], "download"),
         (["--nothing"], "No such option"),
     ],

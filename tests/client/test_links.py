@@ -343,6 +343,16 @@ async def test_links_are_listed_and_revoked_by_the_first_characters_of_their_ids
     assert "nothing is shared at this address" in (await friend("download", url, code=1)).err
 
 
+async def test_a_link_is_revoked_by_its_address(alice: Towline, friend: Towline, store: LocalStore) -> None:
+    await put(store, "cat.jpg", CONTENT)
+    url = (await alice("share", "cat.jpg")).out.strip()
+    assert "revoked, cat.jpg" in (await alice("unlink", url)).err
+    assert "nothing is shared at this address" in (await friend("download", url, code=1)).err
+    unknown = await alice("unlink", f"http://127.0.0.1:1/s/{SECRET}", code=1)
+    assert "there is no such link" in unknown.err
+    assert SECRET not in unknown.err
+
+
 # ------------------------------------------------------------------------------------------------------------ tokens
 
 

@@ -210,7 +210,8 @@ def revoke(
 
 
 def _meant(text: str, known: Sequence[TokenEntry], terminal: Terminal) -> TokenEntry | None:
-    """The one token whose id begins so; a refusal where there is none, or several."""
+    """The one token whose id begins so, or whose secret this is; a refusal where there is none, or several."""
+    text = text.removeprefix("towline_").partition("_")[0]
     found = [token for token in known if text and token.id.startswith(text)]
     if len(found) == 1:
         return found[0]

@@ -229,6 +229,15 @@ def test_revoking_again_says_so_and_changes_nothing(tmp_path: Path) -> None:
     assert kept(tmp_path) == before
 
 
+def test_a_token_is_revoked_by_its_secret_which_no_sentence_shows(tmp_path: Path) -> None:
+    secret = token("create", "alice").out.strip()
+    unknown = token("revoke", f"{secret[:8]}0{secret[9:]}")
+    ended = token("revoke", secret)
+    assert (unknown.code, ended.code) == (1, 0)
+    assert secret[21:] not in unknown.err + ended.out + ended.err
+    assert [each.revoked is None for each in kept(tmp_path)] == [False]
+
+
 def test_an_id_that_none_or_several_have_revokes_nothing(tmp_path: Path) -> None:
     first = granted(tmp_path)
     with opened_grants(tmp_path / "towline-data") as book:
