@@ -56,9 +56,10 @@ class TokenRefused(Unauthorized):
     def __str__(self) -> str:
         source = self._credentials.source
         came = f" (the token is {source.origin})" if self.token is not None else ""
+        said = self.message if self.token is not None else "this server asks for a token"  # and how to, for programs
         remedy = source.remedy if self.token is not None else how_to_get_one(self._credentials.server)
         kept = "; what is durable stays, and the same command goes on with a new token" if self.resumable else ""
-        return f"{self.message}{came}: {remedy}{kept}"
+        return f"{said}{came}: {remedy}{kept}"
 
 
 class Credentials:

@@ -132,10 +132,11 @@ def request(
       towline upload cat.jpg --to URL                 is how to upload by it
     """
     lasts, most = _lasts(expires), _checked(parse_size, size)
+    folder = f"{into}/" if into and not into.endswith("/") else into
 
     async def work(display: Display) -> Exit:
         async with connection_to(server, ca_file, token_file) as connection:
-            link = await connection.links.request(prefix=into, lasts=lasts, size=most)
+            link = await connection.links.request(prefix=folder, lasts=lasts, size=most)
         where = f"into {link.prefix}" if link.prefix else "anywhere"
         display.remark(
             f"anybody who has this link uploads {where}: {_until(link.expires)}, {size_words(most)}; id {link.id}"

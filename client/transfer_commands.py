@@ -133,6 +133,8 @@ def download(
     """
     if output == Path("-"):
         raise typer.BadParameter("a download goes to a file, not to stdout", param_hint="--output")
+    if is_url(name) and token_file is not None:
+        raise typer.BadParameter("who downloads by a link needs no token", param_hint="--token-file")
 
     async def fetch_shared(display: Display, password: str | None) -> Exit:
         await download_shared(

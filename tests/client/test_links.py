@@ -309,13 +309,15 @@ def test_where_nothing_can_be_kept_one_is_told_so(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["upload", "x", "--to", "http://127.0.0.1:1/s/" + SECRET], "that is not the address of a request link"),
+        (["upload", "x", "--to", "http://127.0.0.1:1/s/" + SECRET], "is the address of a share link: towline download"),
         (["upload", "x", "--to", "http://x/r/" + SECRET, "--if-exists", "replace"], "a link replaces nothing"),
+        (["upload", "x", "--to", "http://x/" + SECRET], "that is not the address of a request link"),
         (["upload", "x", "--to", "http://x/r/" + SECRET, "--token-file", "t"], "needs no token"),
+        (["download", "http://x/s/" + SECRET, "--token-file", "t"], "needs no token"),
         (["share", "x", "--expires", "soon"], "'soon' is no duration"),
         (["request", "--size", "much"], "'much' is no size"),
     ],
-    ids=["kind", "replace", "token", "expires", "size"],
+    ids=["kind", "none", "replace", "token", "download", "expires", "size"],
 )
 async def test_wrong_usage_of_links_says_what_is_wrong(alice: Towline, arguments: list[str], said: str) -> None:
     alice.write("x")
@@ -332,7 +334,7 @@ async def test_links_are_listed_and_revoked_by_the_first_characters_of_their_ids
 ) -> None:
     await put(store, "cat.jpg", CONTENT)
     url = (await alice("share", "cat.jpg")).out.strip()
-    await alice("request", "--into", "bids/")
+    await alice("request", "--into", "bids")
     request, share = (await alice("links")).out.splitlines()
     assert re.match(r"[0-9a-f]{12}  request  bids/    0 bytes of 10\.7 GB  expires .*  in force$", request)
     assert re.match(r"[0-9a-f]{12}  share    cat\.jpg  0 downloads        +expires .*  in force$", share)
