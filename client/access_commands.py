@@ -28,9 +28,9 @@ def login(
 ) -> None:
     """Keep a token for a server, so that other commands need none.
 
-    It asks for the token, without showing it, or reads it from the first line of
-    stdin; asks the server whose it is; and keeps it for that server alone, in your
-    keyring or in a file that only you can read.
+    It asks for the token, without showing it, or reads it from the first line
+    of stdin; asks the server whose it is; and keeps it for that server alone,
+    in your keyring or in a file that only you can read.
 
     Who cannot keep one gives it in TOWLINE_TOKEN, or in a file with --token-file.
 
@@ -62,6 +62,8 @@ def whoami(
     *, server: Server = DEFAULT_SERVER, ca_file: CaFile = None, token_file: TokenFile = None, as_json: Json = False
 ) -> None:
     """Show who the server takes you for, and what you may do there.
+
+    That is also whether it still takes your token, and until when.
 
     Examples:
       towline whoami

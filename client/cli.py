@@ -1,7 +1,7 @@
 """The `towline` command: which commands there are; each is in a module with those of its kind."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from io import TextIOWrapper
 from typing import Annotated
@@ -56,10 +56,11 @@ def towline(
 ) -> None:
     """Moves files over one WebSocket and never starts over.
 
-    Whatever breaks a transfer (network, server, Ctrl-C), the same command goes on where it ended.
+    Whatever breaks a transfer (network, server, Ctrl-C), the same command goes
+    on where it ended.
 
-    Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 75 gave up or taken over, 130 Ctrl-C. After 75 and 130 run
-    the same command to go on.
+    Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 75 gave up or taken
+    over, 130 Ctrl-C. After 75 and 130 run the same command to go on.
 
     Examples:
       towline upload cat.jpg
@@ -68,13 +69,15 @@ def towline(
     """
 
 
-_COMMANDS: tuple[Callable[..., None], ...] = (
-    *(upload, ls, download, mv, rm, uploads, cancel, echo, proxy),
-    *(login, logout, whoami),
-    *(share, request, links, unlink),
-)
-for _command in _COMMANDS:
-    app.command()(_command)
+_COMMANDS: Mapping[str, tuple[Callable[..., None], ...]] = {
+    "Files": (upload, ls, download, mv, rm, uploads, cancel),
+    "Access": (login, logout, whoami),
+    "Links for people without a token": (share, request, links, unlink),
+    "Messages": (echo, proxy),
+}
+for _panel, _commands in _COMMANDS.items():
+    for _command in _commands:
+        app.command(rich_help_panel=_panel)(_command)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,9 @@ from client.outcome import Exit
 from client.wording import printable
 
 GROUP: Final = "towline.commands"
+SERVICE: Final = "Running a server"
+OTHERS: Final = "Commands of other packages"
+"""Headings of the help text."""
 
 
 def add_commands_of_others(app: typer.Typer, arguments: Sequence[str]) -> None:
@@ -31,16 +34,19 @@ def add_commands_of_others(app: typer.Typer, arguments: Sequence[str]) -> None:
 
 
 def _add(app: typer.Typer, entry: EntryPoint) -> None:
+    panel = SERVICE if entry.dist is not None and entry.dist.name == "towline" else OTHERS
     try:
         loaded = entry.load()
         if isinstance(loaded, typer.Typer):
-            app.add_typer(loaded, name=entry.name)
+            app.add_typer(loaded, name=entry.name, rich_help_panel=panel)
         else:
-            app.command(entry.name)(loaded)
+            app.command(entry.name, rich_help_panel=panel)(loaded)
     except Exception as error:  # noqa: BLE001 - the import of another package fails in its own way
         reason = f"the command {entry.name} does not work here: {type(error).__name__}: {error}"
         settings = {"ignore_unknown_options": True, "allow_extra_args": True}
-        app.command(entry.name, help=printable(reason), context_settings=settings)(lambda: _broken(reason))
+        app.command(entry.name, help=printable(reason), rich_help_panel=panel, context_settings=settings)(
+            lambda: _broken(reason)
+        )
 
 
 def _broken(reason: str) -> None:

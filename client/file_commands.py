@@ -26,7 +26,8 @@ def ls(
 ) -> None:
     """List the files on the server: size, time of last change, name.
 
-    All of them, however many; or those whose names begin with PREFIX, in the order of their names.
+    All of them, however many; or those whose names begin with PREFIX, in the
+    order of their names.
 
     Examples:
       towline ls
@@ -103,7 +104,7 @@ def rm(
 def uploads(
     *, server: Server = DEFAULT_SERVER, ca_file: CaFile = None, token_file: TokenFile = None, as_json: Json = False
 ) -> None:
-    """List uploads that are not complete: id, bytes that are safe, when they expire, name.
+    """List uploads that are not complete: id, bytes that are safe, expiry, name.
 
     The command that began one goes on with it; `towline cancel` drops it.
 

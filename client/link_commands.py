@@ -81,14 +81,15 @@ def share(
 ) -> None:
     """Make a link by which anybody downloads a file, without a token.
 
-    The link is written to stdout, once. It is for what is in the file now: it goes on when that is renamed, and is
-    gone when it is deleted or replaced. It ends with your token at the latest.
+    The link is written to stdout, once. It is for what is in the file now: it
+    goes on when that is renamed, and is gone when it is deleted or replaced. It
+    ends with your token at the latest.
 
     Examples:
       towline share report.pdf
       towline share photos/cat.jpg --expires 12h --downloads 10
       towline share plan.pdf --password               asks for one
-      towline links                                   shows what was shared, and how often it was taken
+      towline links                                   what was shared, how often
     """
 
     lasts = _lasts(expires)
@@ -123,8 +124,9 @@ def request(
 ) -> None:
     """Make a link by which anybody uploads to you, without a token.
 
-    The link is written to stdout, once. Who has it sees nothing of what is there, and replaces nothing: a name that is
-    taken gets a number. The files are yours. It ends with your token at the latest.
+    The link is written to stdout, once. Who has it sees nothing of what is
+    there, and replaces nothing: a name that is taken gets a number. The files
+    are yours. It ends with your token at the latest.
 
     Examples:
       towline request --into bids/
@@ -157,7 +159,8 @@ def links(
 ) -> None:
     """List your links: id, kind, what for, how much it was used, when it ends.
 
-    With a token of scope admin everybody's. The links themselves are not shown: nobody has them but who got them.
+    With a token of scope admin everybody's. The links themselves are not shown:
+    nobody has them but who got them.
 
     Examples:
       towline links
@@ -188,11 +191,13 @@ def unlink(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Revoke links. What goes on by them is cut within a second; files stay.
+    """Revoke links, and cut what goes on by them within a second.
+
+    Files that were uploaded by them stay.
 
     Examples:
       towline unlink 3f9a1c0b77d2
-      towline unlink 3f9a 80c1                        the first characters are enough
+      towline unlink 3f9a 80c1                  the first characters are enough
     """
 
     async def work(display: Display) -> Exit:

@@ -38,7 +38,8 @@ def echo(
 ) -> None:
     """Send a text to the server and back, or measure round trips as ping does.
 
-    This is the quickest way to see whether a server answers. Connecting is not counted.
+    This is the quickest way to see whether a server answers. Connecting is not
+    counted.
 
     Examples:
       towline echo hello

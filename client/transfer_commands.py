@@ -68,8 +68,9 @@ def upload(
 ) -> None:
     """Upload files, or go on with uploads that were interrupted.
 
-    A file keeps its last part as its name, files in a folder their way from it: `photos` gives photos/2026/cat.jpg.
-    What the server has already, with the same content, is not sent again.
+    A file keeps its last part as its name, files in a folder their way from it:
+    `photos` gives photos/2026/cat.jpg. What the server has already, with the
+    same content, is not sent again.
 
     Examples:
       towline upload cat.jpg                          as cat.jpg
@@ -78,7 +79,7 @@ def upload(
       towline upload report.pdf --if-exists replace   in place of the old one
       towline upload photos --limit-rate 500K         and leave room for others
       tar c src | towline upload - --name src.tar     what a program writes
-      towline upload bid.pdf --to https://files.example.org/r/...   where somebody asked for it, without a token
+      towline upload bid.pdf --to https://...         by a link that somebody gave
     """
     _check_sources(paths, name, prefix)
     if to is not None and if_exists == "replace":
@@ -123,13 +124,14 @@ def download(
 ) -> None:
     """Download a file, or go on with a download that was interrupted.
 
-    Until its digest was found right, the content is beside its place, in .NAME.….towline-part.
+    Until its digest was found right, the content is beside its place, in
+    .NAME.….towline-part.
 
     Examples:
       towline download photos/cat.jpg               to cat.jpg here
       towline download photos/cat.jpg -o pictures   into the folder pictures
       towline download cat.jpg -o old.jpg --force   in place of what is there
-      towline download https://files.example.org/s/...   what somebody shared, without a token
+      towline download https://...                  by a link that somebody gave
     """
     if output == Path("-"):
         raise typer.BadParameter("a download goes to a file, not to stdout", param_hint="--output")

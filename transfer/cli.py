@@ -39,14 +39,15 @@ def serve(
 ) -> None:
     """Start the service.
 
-    When clients may come it prints one line, "listening on http://127.0.0.1:8000".
-    It stops on Ctrl-C, once what is under way is safe; on a second Ctrl-C it ends at
-    once. Files and unfinished uploads stay in the data folder, and the next start
-    goes on with them. On SIGHUP it reads its certificate and key again.
+    When clients may come it prints one line, "listening on
+    http://127.0.0.1:8000". It stops on Ctrl-C, once what is under way is safe;
+    on a second Ctrl-C it ends at once. Files and unfinished uploads stay in the
+    data folder, and the next start goes on with them. On SIGHUP it reads its
+    certificate and key again.
 
-    Every setting can also stand in towline.toml in the folder where it is started,
-    or be a variable such as TOWLINE_PORT. Options count more than variables, and
-    variables more than the file.
+    Every setting can also stand in towline.toml in the folder where it is
+    started, or be a variable such as TOWLINE_PORT. Options count more than
+    variables, and variables more than the file.
 
     Examples:
 

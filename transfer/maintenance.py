@@ -120,13 +120,14 @@ def backup(
 ) -> None:
     """Copy the data of a server, which may go on working meanwhile.
 
-    The backup is a data folder of its own, with files, unfinished uploads, tokens
-    and links, which a server can be started on. What was revoked after the backup
-    is in force in it: revoke it there again. Contents on the same disk are linked, which takes no space and no time
-    but does not protect from the disk itself: for that give a DIR on another one.
+    The backup is a data folder of its own, with files, unfinished uploads,
+    tokens and links, which a server can be started on. What was revoked after
+    the backup is in force in it: revoke it there again. Contents on the same
+    disk are linked, which takes no space and no time but does not protect from
+    the disk itself: for that give a DIR on another one.
 
-    Until it is whole it is called DIR.unfinished. When it was interrupted, run the
-    same command again: contents that were copied are not copied again.
+    Until it is whole it is called DIR.unfinished. When it was interrupted, run
+    the same command again: contents that were copied are not copied again.
 
     Exit codes: 0 all is in the backup, 1 contents were lost before, or it failed.
 
@@ -172,17 +173,18 @@ def recover(*, data: Data = None, as_json: Json = False) -> None:
     """Make a store again of a data folder whose catalog is lost.
 
     The catalog is what knows names. Without it each published content becomes a
-    file named recovered/sha256-... by its digest; towline mv gives it a name again.
-    Unfinished uploads cannot be continued: their bytes, the old catalog and what is
-    there twice are set aside in the folder quarantine. Nothing is deleted. When only
-    store.json is broken, it is written anew and everything keeps its name. Tokens,
-    share links and request links are gone with the catalog, and are made anew.
+    file named recovered/sha256-... by its digest; towline mv gives it a name
+    again. Unfinished uploads cannot be continued: their bytes, the old catalog
+    and what is there twice are set aside in the folder quarantine. Nothing is
+    deleted. When only store.json is broken, it is written anew and everything
+    keeps its name. Tokens, share links and request links are gone with the
+    catalog, and are made anew.
 
     The server must not run. When it was interrupted, run the same command again.
     A backup with its names is better than this: see towline backup.
 
-    Exit codes: 0 the server can be started, 1 refused: nothing needs recovering, or
-    a server runs; or contents cannot be read.
+    Exit codes: 0 the server can be started, 1 refused: nothing needs
+    recovering, or a server runs; or contents cannot be read.
 
     Examples:
 

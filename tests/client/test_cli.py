@@ -1,6 +1,7 @@
 """The real command, as a process, against a real server."""
 
 import hashlib
+import inspect
 import json
 import os
 import random
@@ -17,6 +18,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.typing import Subprotocol
 
 import client
+from client.cli import app
 from client.wire import open_wire
 from tests.client.command import CONTENT, Ended, Towline
 from tests.links import Link
@@ -498,6 +500,17 @@ async def test_every_command_explains_itself_with_examples(towline: Towline, com
     assert "--server" in ended.out or "[SERVER]" in ended.out
     assert "--token-file" in ended.out or command in ("login", "logout")
     assert "--json" in ended.out
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+async def test_help_breaks_no_line_at_80_columns(towline: Towline, command: str) -> None:
+    towline.environment["COLUMNS"] = "80"
+    documented = {
+        each.callback.__name__: inspect.getdoc(each.callback) for each in app.registered_commands if each.callback
+    }
+    written = [f" {line}".rstrip() for line in (documented[command] or "").splitlines()]
+    shown = [line.rstrip() for line in (await towline(command, "--help")).out.splitlines()]
+    assert written == shown[3 : 3 + len(written)]
 
 
 async def test_help_names_every_command_and_exit_code(towline: Towline) -> None:

@@ -150,7 +150,7 @@ def list_(
 
         towline token list
 
-        towline token list --all --json | jq -r 'select(.state == "expired") | .id'
+        towline token list -a --json | jq -r 'select(.state == "expired") | .id'
     """
 
     def work(terminal: Terminal) -> int:
