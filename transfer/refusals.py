@@ -31,7 +31,7 @@ def refusal(error: storage.StorageError, caller: Principal | None = None) -> err
         case storage.TooManyUploads():
             return errors.TooMany(f"{error}: finish or cancel some, or wait until they expire", limit=error.limit)
         case storage.QuotaExceeded():
-            return _quota_exceeded(error)
+            return _quota_exceeded(error, caller)
         case storage.NoSpace():
             return errors.InsufficientStorage(
                 f"the server's disk has no room: {error}", needed=error.needed, available=error.available
@@ -40,11 +40,13 @@ def refusal(error: storage.StorageError, caller: Principal | None = None) -> err
             return errors.StorageFailure("the server could not write; what was acknowledged is safe, resume later")
 
 
-def _quota_exceeded(error: storage.QuotaExceeded) -> errors.QuotaExceeded:
+def _quota_exceeded(error: storage.QuotaExceeded, caller: Principal | None) -> errors.QuotaExceeded:
     if not error.disclosed:
         return errors.QuotaExceeded(f"{error}: ask them for room", needed=error.needed)
+    is_visitor = caller is not None and caller.visit is not None
+    remedy = "ask whoever gave you the link for room" if is_visitor else "delete files, or cancel unfinished uploads"
     return errors.QuotaExceeded(
-        f"{error}: delete files, or cancel unfinished uploads",
+        f"{error}: {remedy}",
         needed=error.needed,
         available=error.available,
         limit=error.limit,

@@ -243,7 +243,8 @@ async def test_what_a_link_has_no_room_for_is_refused_before_the_first_byte(serv
     async with visiting(service, link, OTHER) as peer:
         await peer.send(header("b", 2 * MIB))
         refused = await peer.refused("quota_exceeded")
-        assert not re.search("alice|inbox", json.dumps(refused))
+        assert not re.search("alice|inbox|delete", json.dumps(refused))
+        assert str(refused["message"]).endswith("left: ask whoever gave you the link for room")
     (listed,) = (await asked(service, alice, "GET", "/requests")).json()["requests"]
     assert (listed["size"], listed["used"], listed["state"]) == (len(CONTENT), len(CONTENT), "in force")
 
