@@ -11,6 +11,7 @@ StorageError
 ├── WrongDigest         the content has another digest
 ├── TooManyUploads      the owner has as many unfinished uploads as one may have
 ├── QuotaExceeded       the subject's quota, or the request link's size, would be passed
+├── TooManyLinks        the subject has as many links of a kind as one may have
 ├── NoSpace             the free floor would be passed, or the disk is full
 ├── WriteFailed         a write or sync failed
 └── StoreRefused        the store cannot be opened: locked, foreign, or its catalog is missing
@@ -140,6 +141,15 @@ class QuotaExceeded(StorageError):
         if not self.disclosed:
             return f"{self.needed} bytes do not fit into the quota of whoever made the link"
         return f"{self.needed} bytes do not fit into the quota of {self.limit}: {self.available} are left"
+
+
+class TooManyLinks(StorageError):
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit)
+        self.limit = limit
+
+    def __str__(self) -> str:
+        return f"there are {self.limit} such links already"
 
 
 class NoSpace(StorageError):

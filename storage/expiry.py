@@ -1,11 +1,12 @@
-"""What is dropped for being silent too long: unfinished uploads with their bytes, and the memory of completed ones."""
+"""What is dropped for being silent too long: unfinished uploads with their bytes, and the memory of completed ones, and
+of links that have ended."""
 
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from storage import rows
+from storage import grant_rows, rows
 from storage.catalog import completed, uploads
 from storage.recovery import note_alive
 
@@ -23,5 +24,6 @@ def drop_silent(connection: Connection, now: datetime, pending_expiry: float, co
         connection.execute(sa.delete(uploads).where(uploads.c.upload_id == row.upload_id))
     rows.dispose(connection, [row.object_id for row in silent])
     connection.execute(sa.delete(completed).where(completed.c.at < before))
+    grant_rows.forget_links(connection, now)
     note_alive(connection, now)
     return len(silent)

@@ -10,8 +10,8 @@ from sqlalchemy.engine import Connection, Row
 from sqlalchemy.sql.elements import ColumnElement
 
 from storage.catalog import grants
-from storage.errors import NotFound
-from storage.grants import Grant, GrantKind
+from storage.errors import NotFound, TooManyLinks
+from storage.grants import MAX_LINKS, REMEMBERED_FOR, Grant, GrantKind
 
 
 def grant_of(row: Row[Any]) -> Grant:
@@ -19,10 +19,25 @@ def grant_of(row: Row[Any]) -> Grant:
 
 
 def add(connection: Connection, grant: Grant) -> None:
-    """Raises NotFound where its parent is revoked, or not there."""
+    """Raises NotFound where its parent is revoked, or not there; TooManyLinks."""
     if grant.parent is not None and revoked_of(connection, [grant.parent]):
         raise NotFound(f"the token {grant.parent!r}")
+    if grant.kind != "token" and _links_of(connection, grant.kind, grant.subject) >= MAX_LINKS:
+        raise TooManyLinks(MAX_LINKS)
     connection.execute(sa.insert(grants).values(asdict(grant) | {"scopes": list(grant.scopes)}))
+
+
+def _links_of(connection: Connection, kind: GrantKind, subject: str) -> int:
+    found = sa.select(sa.func.count()).where(grants.c.kind == kind, grants.c.subject == subject)
+    count: int = connection.execute(found).scalar_one()
+    return count
+
+
+def forget_links(connection: Connection, now: datetime) -> None:
+    """Those that ended long ago."""
+    before = now - REMEMBERED_FOR
+    ended = (grants.c.revoked < before) | (grants.c.expires < before)
+    connection.execute(sa.delete(grants).where(grants.c.kind != "token", ended))
 
 
 def find(connection: Connection, grant_id: str) -> Grant | None:

@@ -1,4 +1,7 @@
-"""What was handed out: tokens, share links and request links, as rows. They are never deleted, only revoked.
+"""What was handed out: tokens, share links and request links, as rows.
+
+Tokens are never deleted, only revoked: that there was one closes the door for ever. Links are forgotten a month after
+their end, and of each kind a subject has so many, since whoever may make one may make many.
 
 The store keeps them beside the files that they are about. It does not know secrets, only what they hash to, and does
 not decide what a scope allows.
@@ -6,9 +9,13 @@ not decide what a scope allows.
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Literal, Protocol
+from datetime import datetime, timedelta
+from typing import Final, Literal, Protocol
 
+MAX_LINKS: Final = 10_000
+"""Of one kind, for one subject, those that have ended lately too."""
+REMEMBERED_FOR: Final = timedelta(days=30)
+"""How long a link that has ended is still listed."""
 GrantKind = Literal["token", "share", "request"]
 
 
@@ -49,7 +56,7 @@ class Grants(Protocol):
     """What a store keeps of them. Every change is durable when its method returns."""
 
     async def add(self, grant: Grant) -> None:
-        """A new one. Raises NotFound where its `parent` is revoked, or not there."""
+        """A new one. Raises NotFound where its parent is revoked, or not there; TooManyLinks."""
         ...
 
     async def find(self, grant_id: str) -> Grant | None:

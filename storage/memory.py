@@ -345,6 +345,7 @@ class MemoryStore:
         for upload in silent:
             self.drop_upload(upload)
         self._completed = {key: completed for key, completed in self._completed.items() if completed.at >= before}
+        self._grants.forget_links()
         return len(silent)
 
     async def find_unfinished(self, name: Name, owner: str) -> str | None:

@@ -4,8 +4,8 @@ import builtins
 from collections.abc import Collection
 from dataclasses import replace
 
-from storage.errors import NotFound
-from storage.grants import Grant, GrantKind
+from storage.errors import NotFound, TooManyLinks
+from storage.grants import MAX_LINKS, REMEMBERED_FOR, Grant, GrantKind
 from storage.store import Clock
 
 
@@ -19,7 +19,17 @@ class MemoryGrants:
     async def add(self, grant: Grant) -> None:
         if grant.parent is not None and await self.revoked_of([grant.parent]):
             raise NotFound(f"the token {grant.parent!r}")
+        if grant.kind != "token" and len(await self.list(kind=grant.kind, subject=grant.subject)) >= MAX_LINKS:
+            raise TooManyLinks(MAX_LINKS)
         self._grants[grant.grant_id] = grant
+
+    def forget_links(self) -> None:
+        """Those that ended long ago."""
+        before = self._clock() - REMEMBERED_FOR
+        for grant in tuple(self._grants.values()):
+            ends = [end for end in (grant.revoked, grant.expires) if end is not None]
+            if grant.kind != "token" and ends and min(ends) < before:
+                del self._grants[grant.grant_id]
 
     async def find(self, grant_id: str) -> Grant | None:
         return self._grants.get(grant_id)

@@ -28,8 +28,8 @@ def refusal(error: storage.StorageError, caller: Principal | None = None) -> err
             )
         case storage.WrongDigest():
             return errors.DigestMismatch(str(error), expected=str(error.expected), actual=str(error.actual))
-        case storage.TooManyUploads():
-            return errors.TooMany(f"{error}: finish or cancel some, or wait until they expire", limit=error.limit)
+        case storage.TooManyUploads() | storage.TooManyLinks():
+            return _too_many(error)
         case storage.QuotaExceeded():
             return _quota_exceeded(error, caller)
         case storage.NoSpace():
@@ -51,6 +51,13 @@ def _quota_exceeded(error: storage.QuotaExceeded, caller: Principal | None) -> e
         available=error.available,
         limit=error.limit,
     )
+
+
+def _too_many(error: storage.TooManyUploads | storage.TooManyLinks) -> errors.TooMany:
+    advice = "finish or cancel some, or wait until they expire"
+    if isinstance(error, storage.TooManyLinks):
+        advice = "revoke some; those that have ended are forgotten after a month"
+    return errors.TooMany(f"{error}: {advice}", limit=error.limit)
 
 
 def _exists(error: storage.NameTaken, caller: Principal | None) -> errors.Exists:

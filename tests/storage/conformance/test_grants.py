@@ -5,8 +5,9 @@ from datetime import timedelta
 
 import pytest
 
-from storage.errors import NotFound
-from storage.grants import Grant
+from storage import grant_rows, memory_grants
+from storage.errors import NotFound, TooManyLinks
+from storage.grants import REMEMBERED_FOR, Grant
 from storage.store import Store
 from tests.storage.conformance.asking import ANN, BOB, Kept, ManualClock, ask, found, put, upload
 from transfer.protocol.names import Name
@@ -212,3 +213,39 @@ async def test_an_upload_that_goes_on_without_a_header_is_still_the_subjects(kep
         await writer.write(3, [b"tent"])
         file = (await writer.finish((await put(store, "same.bin", b"content")).file.digest)).file
     assert (file.owner, file.uploader, file.via) == (ANN, "request:1:2", "1")
+
+
+@pytest.fixture
+def _two_links(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (grant_rows, memory_grants):
+        monkeypatch.setattr(module, "MAX_LINKS", 2)
+
+
+@pytest.mark.usefixtures("_two_links")
+async def test_a_subject_has_so_many_links_of_a_kind(store: Store, token: Grant, share: Grant) -> None:
+    for number in range(2):
+        await store.grants.add(replace(share, grant_id=f"share {number}"))
+        await store.grants.add(replace(share, grant_id=f"request {number}", kind="request"))
+    with pytest.raises(TooManyLinks) as refused:
+        await store.grants.add(share)
+    assert refused.value.limit == 2
+    await store.grants.add(replace(share, grant_id="bob's", subject=BOB))
+    for number in range(3):
+        await store.grants.add(replace(token, grant_id=f"token {number}"))
+
+
+async def test_links_are_forgotten_a_month_after_their_end_and_tokens_never(
+    kept: Kept, clock: ManualClock, token: Grant, share: Grant
+) -> None:
+    grants = kept.store.grants
+    expiring = replace(share, grant_id="expiring", expires=clock.now + timedelta(days=1))
+    for grant in (token, share, expiring, replace(share, grant_id="revoked")):
+        await grants.add(grant)
+    await grants.revoke("revoked")
+    clock.advance((REMEMBERED_FOR + timedelta(days=1)).total_seconds())
+    await kept.store.expire()
+    assert {grant.grant_id for grant in await grants.list()} == {token.grant_id, share.grant_id, "expiring"}
+    clock.advance(1)
+    await kept.store.expire()
+    async for store in kept.before_and_after_reopening():
+        assert {grant.grant_id for grant in await store.grants.list()} == {token.grant_id, share.grant_id}
