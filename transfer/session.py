@@ -470,7 +470,7 @@ class Session:
         await self._replies.send(ErrorMessage.of(self._unauthorized()))
 
     def _unauthorized(self) -> Unauthorized:
-        return Unauthorized(f"{self._standing.reason}: what was acknowledged is safe, go on with another one")
+        return Unauthorized(f"{self._standing.reason}: what was acknowledged is safe")
 
 
 def _shutting_down(ref: int | None = None) -> ShuttingDown:

@@ -101,10 +101,11 @@ class Authenticator:
         grant = await self._store.grants.find(secret.grant_id) if secret is not None else None
         if secret is None or grant is None or not secret.hashes_to(grant.secret_hash) or grant.kind == "share":
             raise Unauthorized(_UNKNOWN if await self.tokens_needed() else f"{_UNKNOWN}: this server asks for none")
+        shown = "link" if grant.kind == "request" else "token"
         if grant.revoked is not None:
-            raise Unauthorized("the token was revoked")
+            raise Unauthorized(f"the {shown} was revoked")
         if not grant.in_force(self._clock()):
-            raise Unauthorized("the token has expired")
+            raise Unauthorized(f"the {shown} has expired")
         return principal_of(grant, visitor)
 
 

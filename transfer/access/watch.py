@@ -106,10 +106,11 @@ class Watch:
 
 def _ended(principal: Principal, revoked: frozenset[str], now: datetime, *, closed: bool) -> str | None:
     """Why the principal's right has ended, if it has; `closed` when everybody has to show a token by now."""
+    shown = "token" if principal.visit is None else "link"
     if principal.grant_id in revoked:
-        return "the token was revoked"
+        return f"the {shown} was revoked"
     if principal.expires is not None and now >= principal.expires:
-        return "the token has expired"
+        return f"the {shown} has expired"
     if principal is ANONYMOUS and closed:
         return "this server asks for a token by now"
     return None

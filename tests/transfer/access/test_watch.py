@@ -12,8 +12,9 @@ from storage.memory import MemoryStore
 from storage.store import Store
 from tests.tokens import token_for
 from transfer.access.auth import Authenticator
-from transfer.access.principal import ANONYMOUS, Principal
+from transfer.access.principal import ANONYMOUS, SCOPES, Principal
 from transfer.access.watch import Watch
+from transfer.grants.issuing import new_request
 from transfer.protocol.errors import Unauthorized
 
 
@@ -122,3 +123,16 @@ async def test_nobody_stays_anonymous_once_there_is_a_token(store: Store) -> Non
         await token_for(store, "alice")
         await watch.look()
     assert cuts == ["this server asks for a token by now"]
+
+
+async def test_a_visitor_is_told_of_their_link(store: Store) -> None:
+    clock, cuts = Clock(), list[str]()
+    secret, grant = new_request(Principal(subject="alice", scopes=SCOPES), now=clock.now)
+    await store.grants.add(grant)
+    authenticator, watch = Authenticator(store, clock=clock), Watch(store, clock)
+    with watch.over(await authenticator.principal_of(secret.text, "192.0.2.1"), cuts.append):
+        await store.grants.revoke(grant.grant_id)
+        await watch.look()
+    assert cuts == ["the link was revoked"]
+    with pytest.raises(Unauthorized, match=r"^the link was revoked$"):
+        await authenticator.principal_of(secret.text, "192.0.2.1")
