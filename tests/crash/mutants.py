@@ -109,7 +109,7 @@ MUTANTS: Final = (
                 "        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)\n",
             ),
         ),
-        (_RACES,),
+        (f"{_RACES}::test_who_has_locked_an_object_keeps_every_other_writer_out",),
     ),
     Mutant(
         "the truncate at recovery",

@@ -20,6 +20,8 @@ import pytest
 
 import client
 from client.progress import Ack, Complete, Event, Ready, Waiting
+from storage.errors import StillWriting
+from storage.lease import lock_object
 from tests.crash.life import Line, Refused, line
 from tests.crash.plan import Plan
 from tests.end_to_end.scene import MIB, content, sha256, stored
@@ -197,6 +199,18 @@ def quick_folder(tmp_path: Path) -> Iterator[Path]:
     roomy = "/dev/shm" if os.access("/dev/shm", os.W_OK) else str(tmp_path)
     with tempfile.TemporaryDirectory(prefix="towline-", dir=roomy) as folder:
         yield Path(folder)
+
+
+async def test_who_has_locked_an_object_keeps_every_other_writer_out(quick_folder: Path) -> None:
+    """Without chance: `flock` belongs to an open file description, so two of them here are as good as two processes."""
+    (quick_folder / "object").touch()
+    first, second = (os.open(quick_folder / "object", os.O_RDWR) for _ in range(2))
+    await lock_object(first, PATIENCE)
+    with pytest.raises(StillWriting):
+        await lock_object(second, 0)
+    os.close(first)
+    await lock_object(second, PATIENCE)
+    os.close(second)
 
 
 async def test_one_writes_at_a_time_and_the_others_stay_away(plan: Plan, quick_folder: Path) -> None:
