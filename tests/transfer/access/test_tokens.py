@@ -1,5 +1,7 @@
 """Secrets as they are written, found again, and not shown."""
 
+import hmac
+
 import pytest
 
 from transfer.access.tokens import Secret, holds_secret
@@ -27,6 +29,20 @@ def test_only_the_secret_itself_hashes_to_what_is_kept() -> None:
     assert secret.hashes_to(secret.hash)
     assert not Secret.new().hashes_to(secret.hash)
     assert secret.hash.hex() not in secret.text
+
+
+def test_it_is_compared_in_the_same_time_wherever_it_differs(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared = list[bytes]()
+    real = hmac.compare_digest
+
+    def noting(one: bytes, other: bytes) -> bool:
+        compared.extend((one, other))
+        return real(one, other)
+
+    monkeypatch.setattr(hmac, "compare_digest", noting)
+    secret, kept = Secret.new(), Secret.new().hash
+    assert not secret.hashes_to(kept)
+    assert set(compared) == {secret.hash, kept}
 
 
 def test_it_is_not_shown_by_accident() -> None:
