@@ -1,0 +1,57 @@
+"""Measured runs side by side: A B C A B C …, each after the same preparation, so that what the machine does meanwhile
+falls on all of them alike.
+
+    runs = interleaved({"towline": one_upload, "cp": one_copy}, rounds=5, warm=[source])
+    runs["towline"]   # five of what one_upload returned
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Final, TypeVar
+
+TOUCHED_BYTES: Final = 1_600 << 20
+"""Memory that lay free for two seconds is slow to touch on virtual machines: the host has taken it back."""
+_TOUCH: Final = f"import mmap\nm = mmap.mmap(-1, {TOUCHED_BYTES})\nfor o in range(0, len(m), 4096): m[o] = 1\n"
+_PIECE: Final = 1 << 20
+Result = TypeVar("Result")
+
+
+def touch_memory() -> None:
+    """Touch 1.6 GiB and give it back, in a process of its own, so that nobody's peak memory has it."""
+    subprocess.run([sys.executable, "-S", "-E", "-c", _TOUCH], check=True)
+
+
+def warm(path: Path) -> None:
+    """Read a file, so that it is in the page cache; of a folder every file."""
+    for file in [path] if path.is_file() else sorted(child for child in path.rglob("*") if child.is_file()):
+        with file.open("rb", buffering=0) as stream:
+            while stream.read(_PIECE):
+                pass
+
+
+def prepare(sources: Iterable[Path] = ()) -> None:
+    """What comes before each measured run: the disk at rest, memory touched, sources in the page cache."""
+    os.sync()
+    touch_memory()
+    for source in sources:
+        warm(source)
+
+
+def interleaved(
+    candidates: Mapping[str, Callable[[], Result]], rounds: int, *, sources: Iterable[Path] = (), warm_up: int = 0
+) -> dict[str, list[Result]]:
+    """Run every candidate once a round, in order, each after `prepare(sources)`. Rounds to warm up are not counted.
+    What a candidate raises ends everything. Progress goes to stderr."""
+    results: dict[str, list[Result]] = {name: [] for name in candidates}
+    paths = list(sources)
+    for number in range(-warm_up, rounds):
+        for name, run in candidates.items():
+            print(f"round {number + 1} of {rounds}: {name}", file=sys.stderr, flush=True)
+            prepare(paths)
+            result = run()
+            if number >= 0:
+                results[name].append(result)
+    return results
