@@ -43,6 +43,8 @@ SCHEMA: Final = "0002"
 _OF_ONE_JOB: Final = (DataError, IntegrityError, ProgrammingError)
 """What the driver raises about a statement, not about the disk."""
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+NEVER: Final = -(1 << 62)
+"""In microseconds since 1970, before every time: what has none comes first, and can be compared."""
 
 
 class Moment(TypeDecorator[datetime]):
@@ -126,10 +128,11 @@ files = sa.Table(
     sa.Column("metadata", sa.JSON, nullable=False),
     sa.Column("uploader", sa.Text, nullable=False),
     sa.Column("via", sa.Text, comment="the request link that it came through"),
-    sa.Index("files_by_name", "name"),
+    sa.Column("modified_or_never", sa.BigInteger, sa.Computed(f"coalesce(modified, {NEVER})", persisted=False)),
+    sa.Index("files_by_name", "name", "name_key"),
     sa.Index("files_by_size", "size", "name"),
     sa.Index("files_by_created", "created", "name"),
-    sa.Index("files_by_modified", "modified", "name"),
+    sa.Index("files_by_modified", "modified_or_never", "name"),
 )
 
 completed = sa.Table(

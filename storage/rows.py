@@ -6,25 +6,35 @@ Nothing here touches a disk or decides when; every function takes an open connec
 from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
-from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy.sql.elements import ColumnElement, UnaryExpression
+from sqlalchemy.sql.operators import custom_op
 
 from storage import quota_rows
-from storage.catalog import completed, deleting, files, leaves, uploads
+from storage.catalog import NEVER, Moment, completed, deleting, files, leaves, uploads
 from storage.errors import Fenced, NameTaken, NotFound
 from storage.listing import Position, make_cursor, read_cursor
 from storage.naming import Occupant, Settled, settle
 from storage.quota import is_limited, outgrows
-from storage.store import FilePage, FileQuery, IfExists, Published, StoredFile, UnfinishedUpload, UploadRequest
+from storage.store import FilePage, FileQuery, IfExists, Published, SortKey, StoredFile, UnfinishedUpload, UploadRequest
 from transfer.protocol.digest import Digest
 from transfer.protocol.leaves import ABSENT, CHECKSUM_BYTES, Tail
 from transfer.protocol.names import Name
 from transfer.protocol.ranges import RangeSet
 
+T = TypeVar("T")
 LEAVES_PER_SEGMENT = 64
+FEW: Final = 1_000
+"""Files that are as quickly sorted as looked for in a long index."""
+SORTED_BY: Final[dict[SortKey, sa.Column[Any]]] = {
+    "name": files.c.name,
+    "size": files.c.size,
+    "created": files.c.created,
+    "modified": files.c.modified_or_never,
+}
 
 # ------------------------------------------------------------------------------------------------------- files
 
@@ -157,24 +167,57 @@ def disposed(connection: Connection, object_ids: Iterable[str]) -> None:
 
 def list_files(connection: Connection, query: FileQuery) -> FilePage:
     """One page by keyset. Raises ValueError for a cursor that is none."""
-    column: sa.Column[Any] = files.c[query.sort]
-    select = sa.select(files).where(*_matching(query))
-    if (position := read_cursor(query)) is not None:
-        select = select.where(_after(query, column, position))
-    order = [column] if query.sort == "name" else [column, files.c.name]
-    select = select.order_by(*(key.desc() if query.descending else key for key in order))
+    position = read_cursor(query)
+    select = _by_name(query, position) if query.sort == "name" else _by_value(connection, query, position)
     rows = connection.execute(select.limit(query.limit + 1)).all()
     page = [stored_file(row) for row in rows[: query.limit]]
     more = len(rows) > query.limit
     return FilePage(page, make_cursor(query, page[-1]) if more else None)
 
 
-def _matching(query: FileQuery) -> list[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool]] = []
-    for prefix in filter(None, (query.prefix, query.within)):
-        conditions.append(files.c.name >= prefix)
-        if (end := _after_prefix(prefix)) is not None:
-            conditions.append(files.c.name < end)
+def _by_name(query: FileQuery, position: Position | None) -> sa.Select[Any]:
+    last = None if position is None else position.name
+    select = sa.select(files).where(*_matching(query, files.c.name, last))
+    return select.order_by(files.c.name.desc() if query.descending else files.c.name)
+
+
+def _by_value(connection: Connection, query: FileQuery, position: Position | None) -> sa.Select[Any]:
+    """Few files are found by their names and sorted then; what many match is read along the index of the values."""
+    name: ColumnElement[str] = files.c.name
+    column: ColumnElement[Any] = SORTED_BY[query.sort]
+    if _are_few(connection, query):
+        column = _from_no_index(column)
+    else:
+        name = _from_no_index(name)
+    select = sa.select(files).where(*_matching(query, name, None))
+    if position is not None:
+        select = select.where(_after(query, column, position))
+    order = (column, files.c.name)
+    return select.order_by(*(key.desc() if query.descending else key for key in order))
+
+
+def _are_few(connection: Connection, query: FileQuery) -> bool:
+    if not (query.prefix or query.within or query.contains):
+        return False
+    found = sa.select(files.c.file_id).where(*_matching(query, files.c.name, None)).limit(FEW + 1)
+    count: int = connection.execute(sa.select(sa.func.count()).select_from(found.subquery())).scalar_one()
+    return count <= FEW
+
+
+def _matching(query: FileQuery, name: ColumnElement[str], last: str | None) -> list[ColumnElement[bool]]:
+    """The conditions that a query makes, on `name`, of which the page before showed those up to `last`.
+
+    There is one bound a side: SQLite enters an index at the first of several, whichever leaves more to read.
+    """
+    start = max(query.prefix, query.within)
+    end = min(filter(None, map(_after_prefix, (query.prefix, query.within))), default=None)
+    conditions = [name >= start]
+    if last is not None and query.descending:
+        end = last if end is None else min(last, end)
+    elif last is not None and last >= start:
+        conditions = [name > last]
+    if end is not None:
+        conditions.append(name < end)
     if query.contains:
         conditions.append(files.c.name_key.contains(query.contains.casefold(), autoescape=True))
     return conditions
@@ -190,16 +233,17 @@ def _after_prefix(prefix: str) -> str | None:
     return prefix[:-1] + chr(0xE000 if following == 0xD800 else following)
 
 
-def _after(query: FileQuery, column: "sa.Column[Any]", position: Position) -> ColumnElement[bool]:
-    name, value = position.name, position.value
-    by_name = files.c.name < name if query.descending else files.c.name > name
-    if query.sort == "name":
-        return by_name
-    if value is None:  # no value sorts first
-        same = column.is_(None) & by_name
-        return same if query.descending else same | column.is_not(None)
-    beyond = sa.or_(column < value, column.is_(None)) if query.descending else column > value
-    return sa.or_(beyond, sa.and_(column == value, by_name))
+def _after(query: FileQuery, column: ColumnElement[Any], position: Position) -> ColumnElement[bool]:
+    """An index of both is entered where a pair belongs (rowvalue.html, "Scrolling Window Queries")."""
+    value = NEVER if position.value is None else position.value
+    kind = Moment() if isinstance(value, datetime) else column.type
+    place, last = sa.tuple_(column, files.c.name), sa.tuple_(sa.literal(value, kind), sa.literal(position.name))
+    return place < last if query.descending else place > last
+
+
+def _from_no_index(column: ColumnElement[T]) -> ColumnElement[T]:
+    """The same column, but not for choosing an index (optoverview.html, "Disqualifying WHERE Clause Terms")."""
+    return UnaryExpression(column, operator=custom_op("+"), type_=column.type)
 
 
 # ----------------------------------------------------------------------------------------------------- uploads
