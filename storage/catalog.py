@@ -1,8 +1,8 @@
 """The catalog: what exists, on SQLite through SQLAlchemy Core.
 
 Writes run in one thread that takes what is queued, runs each piece of work in a savepoint of its own and commits
-them together: one sync serves all. Reads run in another thread on a connection that never locks writers out. What a
-`write` returned is durable (WAL with `synchronous=FULL`, asserted on every connection).
+them together: one sync serves all. Reads run in another thread, and what may take long in a third. What a `write`
+returned is durable (WAL with `synchronous=FULL`, asserted on every connection).
 
 `isolation_level = None` with `BEGIN IMMEDIATE` is SQLAlchemy's own recipe for SQLite; the driver's default mode loses
 read-then-update races between processes.
@@ -289,6 +289,29 @@ class _Job(Generic[T]):
             self.loop.call_soon_threadsafe(in_loop)
 
 
+class _Reader:
+    """A thread and its connection, which never locks writers out. What it is given waits its turn."""
+
+    def __init__(self, path: Path, name: str) -> None:
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
+        self._engine = _connect(path, writes=False)
+
+    async def run(self, work: Work[T]) -> T:
+        def in_thread() -> T:
+            try:
+                with self._engine.begin() as connection:
+                    return work(connection)
+            except DBAPIError as failed:
+                raise as_storage_error(failed) from failed
+
+        return await asyncio.get_running_loop().run_in_executor(self._thread, in_thread)
+
+    def close(self) -> None:
+        """Blocks until what it was given is done."""
+        self._thread.submit(self._engine.dispose).result()
+        self._thread.shutdown()
+
+
 class Catalog:
     """The catalog of an open store. Use `open` and `close`; `read` and `write` raise WriteFailed or NoSpace.
 
@@ -301,8 +324,8 @@ class Catalog:
         self._path = path
         self._jobs: queue.SimpleQueue[_Job[Any] | None] = queue.SimpleQueue()
         self._writer = threading.Thread(target=self._write_batches, name="towline-catalog", daemon=True)
-        self._readers = ThreadPoolExecutor(1, thread_name_prefix="towline-catalog-read")
-        self._read_engine = _connect(path, writes=False)
+        self._reader = _Reader(path, "towline-catalog-read")
+        self._searcher = _Reader(path, "towline-catalog-search")
         self.healthy = True
 
     def open(self) -> None:
@@ -312,8 +335,8 @@ class Catalog:
         """Finish what is queued, then stop. Blocks."""
         self._jobs.put(None)
         self._writer.join()
-        self._readers.submit(self._read_engine.dispose).result()
-        self._readers.shutdown()
+        self._reader.close()
+        self._searcher.close()
 
     async def write(self, work: Work[T]) -> T:
         """Run `work` in a transaction and return its result once that is durable. Cancelling does not undo it."""
@@ -323,16 +346,12 @@ class Catalog:
         return await future
 
     async def read(self, work: Work[T]) -> T:
-        """Run `work` on a snapshot."""
+        """Run `work` on a snapshot. Others wait for it: it must not look at every row."""
+        return await self._reader.run(work)
 
-        def in_thread() -> T:
-            try:
-                with self._read_engine.begin() as connection:
-                    return work(connection)
-            except DBAPIError as failed:
-                raise as_storage_error(failed) from failed
-
-        return await asyncio.get_running_loop().run_in_executor(self._readers, in_thread)
+    async def search(self, work: Work[T]) -> T:
+        """The same for what may look at every row; only other searches wait for it."""
+        return await self._searcher.run(work)
 
     # ------------------------------------------------------------------------------------------ the writing thread
 

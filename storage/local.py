@@ -424,7 +424,8 @@ class LocalStore:
         return await self._catalog.read(lambda connection: quota_rows.usage_via(connection, link))
 
     async def list_files(self, query: FileQuery) -> FilePage:
-        return await self._catalog.read(lambda connection: rows.list_files(connection, query))
+        read = self._catalog.search if rows.may_take_long(query) else self._catalog.read
+        return await read(lambda connection: rows.list_files(connection, query))
 
     async def rename(self, name: Name, new_name: Name) -> StoredFile:
         return await self._catalog.write(lambda connection: rows.rename_file(connection, name, new_name))

@@ -175,6 +175,11 @@ def list_files(connection: Connection, query: FileQuery) -> FilePage:
     return FilePage(page, make_cursor(query, page[-1]) if more else None)
 
 
+def may_take_long(query: FileQuery) -> bool:
+    """Whether more than the rows of the page may have to be looked at: as many as there are."""
+    return bool(query.contains) or query.sort != "name"
+
+
 def _by_name(query: FileQuery, position: Position | None) -> sa.Select[Any]:
     last = None if position is None else position.name
     select = sa.select(files).where(*_matching(query, files.c.name, last))

@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -100,6 +101,21 @@ async def test_a_catalog_that_failed_is_repaired_and_goes_on(catalog: Catalog) -
     await catalog.write(lambda connection: connection.execute(insert("after")).rowcount)
     assert [*health, catalog.healthy] == [False, True]
     assert await keys(catalog) == ["after", "before"]
+
+
+async def test_a_long_search_holds_up_no_look_up(catalog: Catalog) -> None:
+    going_on, goes_on = threading.Event(), threading.Event()
+
+    def long_search(_: Connection) -> bool:
+        going_on.set()
+        return goes_on.wait(30)
+
+    search = asyncio.create_task(catalog.search(long_search))
+    await asyncio.to_thread(going_on.wait)
+    assert await keys(catalog) == []
+    assert not search.done()
+    goes_on.set()
+    assert await search
 
 
 async def test_a_statement_that_is_wrong_fails_alone(catalog: Catalog) -> None:
