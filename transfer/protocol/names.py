@@ -118,6 +118,8 @@ def _broken_rule(value: str) -> str | None:
 def _broken_character_rule(value: str) -> str | None:
     if "\\" in value:
         return "backslash"
+    if value.isprintable():  # none of those categories is, and it looks through a whole name at once
+        return None
     for character in value:
         rule = _REFUSED_CATEGORIES.get(unicodedata.category(character))
         if rule is not None:
