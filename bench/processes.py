@@ -268,6 +268,30 @@ class TowlineServer(Service):
         return self
 
 
+@dataclass(frozen=True)
+class Transfer:
+    """What a client and its server used for one thing that the client did."""
+
+    seconds: float
+    client: Usage
+    server: Usage
+    output: str = ""
+
+    @property
+    def cpu_seconds(self) -> float:
+        """Of both."""
+        return self.client.cpu_seconds + self.server.cpu_seconds
+
+
+def transfer(
+    service: Service, command: Sequence[Argument], *, environment: Mapping[str, str] | None = None
+) -> Transfer:
+    """Run a client to its end; the server's part is counted until it has come to rest. Raises Failed."""
+    before = service.usage()
+    client = finish(command, environment=environment)
+    return Transfer(client.seconds, client.usage, service.usage().since(before), client.output)
+
+
 def wait_until(condition: Callable[[], bool], complaint: str) -> None:
     """Look every few milliseconds. Raises TimeoutError with the complaint after PATIENCE."""
     deadline = time.monotonic() + PATIENCE
