@@ -8,20 +8,19 @@ and the honest client are processes of their own and share this machine's proces
 second on each upload, and come back as soon as they are hung up on.
 """
 
-import argparse
 import asyncio
 import json
 import secrets
-import statistics
-import tempfile
 import time
 from contextlib import AsyncExitStack
 from hashlib import sha256
-from pathlib import Path
 from typing import Final
 
 from websockets.asyncio.client import connect
 
+from bench.figures import Series, Table, number
+from bench.processes import scratch
+from bench.report import Report, parser, publish
 from tests.attackers import Attack
 from tests.server import ServerProcess
 from transfer.descriptors import raise_descriptor_limit
@@ -48,58 +47,49 @@ async def connect_and_upload(url: str) -> tuple[float, float]:
 
 
 async def measure_once(url: str, times: int, into: Times) -> None:
-    for number in range(WARM_UP + times):
+    for turn in range(WARM_UP + times):
         connected, uploaded = await connect_and_upload(url)
-        if number >= WARM_UP:
+        if turn >= WARM_UP:
             into["connect"].append(connected)
             into["upload"].append(uploaded)
 
 
-async def measure(attackers: int, rounds: int, times: int) -> dict[str, object]:
+async def measure(attackers: int, rounds: int, times: int) -> Report:
     quiet: Times = {"connect": [], "upload": []}
     attacked: Times = {"connect": [], "upload": []}
     held = (0, 0, 0)
     async with AsyncExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="towline-bench-")))
+        folder = stack.enter_context(scratch("attack"))
         server = await stack.enter_async_context(ServerProcess(folder / "data"))
         for _ in range(rounds):
             await measure_once(server.url, times, quiet)
             async with Attack(server.url, half_open=attackers, trickling=attackers) as attack:
                 await measure_once(server.url, times, attacked)
                 held = await attack.held()
-    result: dict[str, object] = {"attackers": 2 * attackers, "held_at_the_end": held[:2], "came_back": held[2]}
+    facts: dict[str, object] = {"attackers": 2 * attackers, "held_at_the_end": held[:2], "came_back": held[2]}
+    rows = []
     for what in ("connect", "upload"):
-        result[f"{what}_quiet_ms"] = _milliseconds(quiet[what])
-        result[f"{what}_attacked_ms"] = _milliseconds(attacked[what])
-        result[f"{what}_p99_ratio"] = round(p99(attacked[what]) / p99(quiet[what]), 2)
-    return result
+        before, meanwhile = Series.of(quiet[what]), Series.of(attacked[what])
+        ratio = meanwhile.percentile(99) / before.percentile(99)
+        figures = [*_milliseconds(before), *_milliseconds(meanwhile)]
+        rows.append([what, *map(number, figures), number(ratio)])
+        facts[what] = dict(zip(("p50_ms", "p99_ms", "attacked_p50_ms", "attacked_p99_ms"), figures, strict=True))
+    table = Table.of(["ms", "quiet p50", "p99", "attacked p50", "p99", "p99 ratio"], rows)
+    return Report("attack", [table], facts)
 
 
-def _milliseconds(seconds: list[float]) -> dict[str, float]:
-    return {"p50": round(statistics.median(seconds) * 1_000, 1), "p99": round(p99(seconds) * 1_000, 1)}
-
-
-def p99(seconds: list[float]) -> float:
-    return statistics.quantiles(seconds, n=100)[-1]
+def _milliseconds(seconds: Series) -> tuple[float, float]:
+    return round(seconds.median * 1_000, 1), round(seconds.percentile(99) * 1_000, 1)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="./run bench attack", description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--attackers", type=int, default=500, help="of each kind")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--times", type=int, default=300, help="in each half of a round")
+    options = parser("attack", __doc__)
+    options.add_argument("--attackers", type=int, default=500, help="of each kind")
+    options.add_argument("--rounds", type=int, default=3)
+    options.add_argument("--times", type=int, default=300, help="in each half of a round")
+    chosen = options.parse_args()
     raise_descriptor_limit()
-    result = asyncio.run(measure(**vars(parser.parse_args())))
-    print(f"{'ms':8} {'quiet p50':>10} {'p99':>8} {'attacked p50':>14} {'p99':>8} {'p99 ratio':>10}")
-    for what in ("connect", "upload"):
-        quiet, attacked = result[f"{what}_quiet_ms"], result[f"{what}_attacked_ms"]
-        assert isinstance(quiet, dict)
-        assert isinstance(attacked, dict)
-        print(
-            f"{what:8} {quiet['p50']:>10} {quiet['p99']:>8} {attacked['p50']:>14} {attacked['p99']:>8}"
-            f" {result[f'{what}_p99_ratio']:>10}"
-        )
-    print(json.dumps(result))
+    publish(asyncio.run(measure(chosen.attackers, chosen.rounds, chosen.times)), record=chosen.record)
 
 
 if __name__ == "__main__":

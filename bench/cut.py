@@ -5,24 +5,21 @@
 Each upload has begun and waits for bytes. The server is a process of its own; who revokes and who uploads are one.
 """
 
-import argparse
 import asyncio
-import statistics
-import tempfile
 import time
 from contextlib import AsyncExitStack
-from pathlib import Path
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from bench.figures import Series, Table, number
+from bench.processes import MIB, scratch
+from bench.report import Report, parser, publish
 from storage.granting import opened_grants
 from storage.store import utc_now
 from tests.server import ServerProcess
 from transfer.access.tokens import Secret
 from transfer.grants.issuing import new_token
-
-MIB = 1 << 20
 
 
 async def uploading(url: str, secret: Secret, number: int, stack: AsyncExitStack) -> ClientConnection:
@@ -47,8 +44,8 @@ async def ended(connection: ClientConnection) -> float:
 
 async def one_round(connections: int) -> list[float]:
     """Seconds from the revocation to the end of each connection."""
-    with tempfile.TemporaryDirectory() as folder:
-        data = Path(folder) / "data"
+    with scratch("cut") as folder:
+        data = folder / "data"
         secret, grant = new_token("bench", ["upload"], now=utc_now())
         with opened_grants(data) as book:
             book.add(grant)
@@ -62,13 +59,15 @@ async def one_round(connections: int) -> list[float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="./run bench cut", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=10, help="how often")
-    parser.add_argument("--connections", type=int, default=50, help="uploads under one token")
-    options = parser.parse_args()
-    seconds = sorted(s for _ in range(options.rounds) for s in asyncio.run(one_round(options.connections)))
-    print(f"{len(seconds)} uploads, {options.connections} at a time, from revocation to close:")
-    print(f"  median {statistics.median(seconds) * 1000:.0f} ms, longest {seconds[-1] * 1000:.0f} ms")
+    options = parser("cut", __doc__)
+    options.add_argument("--rounds", type=int, default=10, help="how often")
+    options.add_argument("--connections", type=int, default=50, help="uploads under one token")
+    chosen = options.parse_args()
+    ms = Series.of(s * 1000 for _ in range(chosen.rounds) for s in asyncio.run(one_round(chosen.connections)))
+    row = [str(len(ms.values)), str(chosen.connections), number(ms.median), number(ms.min), number(ms.max)]
+    table = Table.of(["uploads", "at a time", "ms from revocation to close", "min", "max"], [row])
+    found = {"uploads": len(ms.values), "median_ms": round(ms.median, 1), "max_ms": round(ms.max, 1)}
+    publish(Report("cut", [table], found), record=chosen.record)
 
 
 if __name__ == "__main__":

@@ -89,8 +89,8 @@ class Checked:
 
     @property
     def ratio(self) -> float:
-        """The value in parts of the limit; infinite where the limit is zero."""
-        return self.value / self.target.limit if self.target.limit else float("inf")
+        """The value in parts of the limit. Raises ZeroDivisionError where that is nothing."""
+        return self.value / self.target.limit
 
     @property
     def missed(self) -> bool:
@@ -165,7 +165,7 @@ def targets_table(checks: Sequence[Checked]) -> Table:
             check.target.what,
             _figure(check.value, check.target),
             f"{check.target.sense} {_figure(check.target.limit, check.target)}",
-            number(check.ratio),
+            number(check.ratio) if check.target.limit else "–",
             "met" if check.met else "not yet" if check.target.goal else "MISSED",
         )
         for check in checks

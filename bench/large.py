@@ -1,4 +1,4 @@
-"""What one large file costs and how fast it goes, beside what others use, in one run.
+"""What one large file costs and how fast it goes, beside what others use.
 
     ./run bench large [--size GIB] [--rounds 5] [--only NAME …]
 

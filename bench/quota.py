@@ -5,11 +5,8 @@
 All files are one subject's, as rows without contents. The same is done without a quota and with one that is far away.
 """
 
-import argparse
 import asyncio
-import json
 import secrets
-import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -18,6 +15,9 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from bench.figures import Table, number
+from bench.processes import scratch
+from bench.report import Report, parser, publish
 from storage.catalog import files, open_writing
 from storage.local import LocalStore
 from storage.objects import new_object_id
@@ -95,7 +95,7 @@ async def _median_ms(work: Callable[[], Awaitable[object]]) -> float:
     return median(times) * 1_000
 
 
-async def measure(folder: Path, count: int) -> None:
+async def measure(folder: Path, count: int) -> Report:
     async with LocalStore(folder, min_free_bytes=0) as store:
         add_rows(folder / "catalog.db", count)
         await small_files_a_second(store, None)  # what is done for the first time is nobody's
@@ -107,17 +107,16 @@ async def measure(folder: Path, count: int) -> None:
             "durable_point_ms": round(await durable_point_milliseconds(store, None), 2),
             "durable_point_ms_with_quota": round(await durable_point_milliseconds(store, FAR), 2),
         }
-    for name, value in facts.items():
-        print(f"{name:34} {value:>10}")
-    print(json.dumps(facts))
+    rows = [[name.replace("_", " "), number(value)] for name, value in facts.items()]
+    return Report("quota", [Table.of(["", "measured"], rows)], facts)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="./run bench quota", description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--files", type=int, default=100_000)
-    arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="towline-bench-") as folder:
-        asyncio.run(measure(Path(folder), arguments.files))
+    options = parser("quota", __doc__)
+    options.add_argument("--files", type=int, default=100_000)
+    chosen = options.parse_args()
+    with scratch("quota") as folder:
+        publish(asyncio.run(measure(folder, chosen.files)), record=chosen.record)
 
 
 if __name__ == "__main__":

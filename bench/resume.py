@@ -1,4 +1,4 @@
-"""How soon an upload that was killed at 90 % of a large file sends again, when the same command is given again.
+"""How soon an upload that was killed at 90 % of a large file sends again.
 
     ./run bench resume [--size GIB] [--rounds 5]
 

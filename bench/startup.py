@@ -8,12 +8,9 @@ does). What the process read in all, the catalog included, is `rchar` of /proc/P
 of an empty store.
 """
 
-import argparse
 import asyncio
-import json
 import os
 import secrets
-import tempfile
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -22,13 +19,16 @@ from typing import Final, NamedTuple
 
 import sqlalchemy as sa
 
-from bench.memory import peak_mib
+from bench.figures import Table, at_most, number
+from bench.processes import MIB, peak_mib, scratch
+from bench.report import Report, parser, publish
 from storage.catalog import EPOCH, facts, files, uploads
 from storage.objects import OPEN_MODE, PUBLISHED_MODE, new_object_id
 from storage.opening import open_folders
 from tests.server import ServerProcess
 from transfer.protocol.leaves import NO_TAIL, leaf_size_for
 
+READ: Final = at_most("objects that a start reads", 0)
 OBJECT_BYTES: Final = 1 << 30
 ROWS_AT_ONCE: Final = 5_000
 NOW: Final = datetime.now(UTC)
@@ -152,22 +152,20 @@ def read_mib(pid: int) -> float:
     """What a process has read so far, of whatever, in MiB (proc(5), rchar)."""
     lines = Path(f"/proc/{pid}/io").read_text().splitlines()
     facts_of = dict(line.split(": ") for line in lines)
-    return int(facts_of["rchar"]) / (1 << 20)
+    return int(facts_of["rchar"]) / MIB
 
 
-async def measure(folder: Path, uploads_count: int, files_count: int) -> None:
+async def measure(folder: Path, uploads_count: int, files_count: int) -> Report:
     if not reads_show(folder / "probe"):
         raise SystemExit(f"{folder} is mounted noatime: set TMPDIR to a folder where reads can be seen")
     objects = make_store(folder / "full", uploads_count, files_count)
-    catalog_mib = (folder / "full" / "catalog.db").stat().st_size / (1 << 20)
+    catalog_mib = (folder / "full" / "catalog.db").stat().st_size / MIB
     make_store(folder / "empty", 0, 0)
     await start(folder / "empty")  # what has to be read from the disk for the first time is nobody's
     empty, full = await start(folder / "empty"), await start(folder / "full")
     read = count_read(objects)
-    print(f"{'':12} {'listening':>12} {'read':>12} {'peak memory':>12}")
-    for name, found in (("empty", empty), ("full", full)):
-        print(f"{name:12} {found.seconds:>10.2f} s {found.read_mib:>8.1f} MiB {found.peak_mib:>8.1f} MiB")
-    print(f"recovery takes {full.seconds - empty.seconds:.2f} s; {read} of {len(objects)} objects were read")
+    rows = [[name, *map(number, found)] for name, found in (("empty", empty), ("full", full))]
+    table = Table.of(["store", "s until it listens", "MiB read", "peak MiB"], rows)
     facts_found = {
         "uploads": uploads_count,
         "files": files_count,
@@ -179,18 +177,18 @@ async def measure(folder: Path, uploads_count: int, files_count: int) -> None:
         "peak_mib": round(full.peak_mib, 1),
         "objects_read": read,
     }
-    print(json.dumps(facts_found))
-    if read:
-        raise SystemExit("a start reads no content")
+    seconds = full.seconds - empty.seconds
+    note = f"Recovery takes {seconds:.2f} s; {read} of {len(objects)} objects were read."
+    return Report("startup", [table], facts_found, [READ.checked(read)], notes=[note])
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="./run bench startup", description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--uploads", type=int, default=10_000)
-    parser.add_argument("--files", type=int, default=100_000)
-    arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="towline-bench-") as folder:
-        asyncio.run(measure(Path(folder), arguments.uploads, arguments.files))
+    options = parser("startup", __doc__)
+    options.add_argument("--uploads", type=int, default=10_000)
+    options.add_argument("--files", type=int, default=100_000)
+    chosen = options.parse_args()
+    with scratch("startup") as folder:
+        publish(asyncio.run(measure(folder, chosen.uploads, chosen.files)), record=chosen.record)
 
 
 if __name__ == "__main__":
