@@ -9,11 +9,13 @@ import typer
 from client.display import Display, silence
 from client.errors import ClientError
 from client.outcome import Exit, outcome_of
+from transfer.protocol.allocator import keep_freed_memory
 from transfer.protocol.errors import TransferError
 
 
 def run(display: Display, work: Callable[[Display], Coroutine[None, None, Exit]]) -> None:
     """Do the work of a command and end the process with its exit code."""
+    keep_freed_memory()
     with display:
         try:
             code = asyncio.run(work(display))

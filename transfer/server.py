@@ -4,7 +4,6 @@ Refusals are one sentence on stderr and an exit code: 2 for what the operator wr
 """
 
 import asyncio
-import ctypes
 import signal
 import socket
 import sys
@@ -27,7 +26,8 @@ from transfer.engine.config import ConnectionLimits, EngineConfig
 from transfer.engine.http import HttpProtocol
 from transfer.engine.tls import TlsProtocol
 from transfer.engine.websocket import WebSocketProtocol
-from transfer.protocol.limits import FAREWELL_SECONDS, MAX_MESSAGE_BYTES, MIB
+from transfer.protocol.allocator import keep_freed_memory
+from transfer.protocol.limits import FAREWELL_SECONDS, MAX_MESSAGE_BYTES
 from transfer.settings import Settings, WrongSetting
 
 BACKLOG: Final = 2048
@@ -36,8 +36,6 @@ STEP_SECONDS: Final = 0.02
 AFTER_ABORT_SECONDS: Final = 2.0
 PING_SECONDS: Final = 20.0
 """Links cut what is idle; 60 s is common."""
-_M_TRIM_THRESHOLD: Final = -1
-_M_MMAP_THRESHOLD: Final = -3
 logger = logs.logger("towline.server")
 
 
@@ -306,18 +304,6 @@ def url_of(listener: socket.socket, *, tls: bool = False) -> str:
     host, port = listener.getsockname()[:2]
     scheme = "https" if tls else "http"
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
-
-
-def keep_freed_memory() -> None:
-    """Have glibc keep the buffers of chunks, which it would map and unmap one by one: 250,000 page faults a GiB."""
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, TypeError, OSError):
-        return  # another libc
-    for threshold in (64 * MIB, 32 * MIB):  # before 2.35 the most was 32 MiB
-        if mallopt(_M_MMAP_THRESHOLD, threshold):
-            break
-    mallopt(_M_TRIM_THRESHOLD, 256 * MIB)
 
 
 def _refuse(exit_code: int, sentence: str) -> int:

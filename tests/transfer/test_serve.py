@@ -1,5 +1,4 @@
 import asyncio
-import ctypes
 import hashlib
 import json
 import os
@@ -31,7 +30,7 @@ from transfer import health, problems
 from transfer.app import create_app, expiring
 from transfer.grants.issuing import new_token
 from transfer.protocol.limits import MAX_ECHO_BYTES, MIB
-from transfer.server import keep_freed_memory, open_listener, url_of, warn_of_readers
+from transfer.server import open_listener, url_of, warn_of_readers
 from transfer.settings import Settings
 
 
@@ -346,12 +345,3 @@ async def test_expiry_goes_on_after_a_failure(caplog: pytest.LogCaptureFixture) 
     messages = [record.getMessage() for record in caplog.records]
     assert messages[0].startswith("silent uploads could not be dropped, the next try is in 0 s: a write or sync failed")
     assert messages[1] == "dropped 3 silent uploads"
-
-
-def test_another_libc_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    def without_mallopt(_: None) -> Any:
-        return object()
-
-    keep_freed_memory()
-    monkeypatch.setattr(ctypes, "CDLL", without_mallopt)
-    keep_freed_memory()
