@@ -18,7 +18,8 @@ def run(display: Display, work: Callable[[Display], Coroutine[None, None, Exit]]
     keep_freed_memory()
     with display:
         try:
-            code = asyncio.run(work(display))
+            with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+                code = runner.run(work(display))
         except BrokenPipeError:  # whoever read our data has enough
             silence(sys.stdout)
             code = Exit.FAILED
@@ -27,3 +28,12 @@ def run(display: Display, work: Callable[[Display], Coroutine[None, None, Exit]]
             display.error(outcome)
             code = outcome.exit
     raise typer.Exit(code)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+    """uvloop's loop where there is one: of a chunk that the network does not take at once asyncio's makes copies."""
+    if sys.platform == "win32":
+        return asyncio.new_event_loop
+    import uvloop  # by who runs a command, not by who imports the client
+
+    return uvloop.new_event_loop
