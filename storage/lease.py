@@ -17,13 +17,39 @@ T = TypeVar("T")
 LOCK_RETRY_SECONDS: Final = 0.02
 
 
-class Hold:
-    """One connection's hold on one upload."""
+class Work:
+    """Disk work that cancelling must not detach."""
 
     def __init__(self) -> None:
         self.fenced = False
-        self._scope: asyncio.Timeout | None = None
         self._running: set[asyncio.Future[Any]] = set()
+
+    async def run(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Run it to its end, also when the caller is cancelled. Raises Fenced."""
+        if self.fenced:
+            raise Fenced
+        future: asyncio.Future[T] = asyncio.ensure_future(call())
+        self._running.add(future)
+        future.add_done_callback(self._returned)
+        return await asyncio.shield(future)
+
+    def _returned(self, future: "asyncio.Future[Any]") -> None:
+        self._running.discard(future)
+        if not future.cancelled():
+            future.exception()  # seen: whoever asked may have been cancelled
+
+    async def drain(self) -> None:
+        """Return when nothing of it runs any more."""
+        while self._running:
+            await asyncio.wait(self._running)
+
+
+class Hold(Work):
+    """One connection's hold on one upload. It lasts until its work has returned."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._scope: asyncio.Timeout | None = None
         self._gone = asyncio.Event()
 
     @asynccontextmanager
@@ -50,27 +76,17 @@ class Hold:
                 self.fenced = True
                 self._gone.set()
 
-    async def run(self, call: Callable[[], Awaitable[T]]) -> T:
-        """Run disk work that cancelling must not detach: the hold lasts until it has returned. Raises Fenced."""
-        if self.fenced:
-            raise Fenced
-        future: asyncio.Future[T] = asyncio.ensure_future(call())
-        self._running.add(future)
-        future.add_done_callback(self._returned)
-        return await asyncio.shield(future)
-
-    def _returned(self, future: "asyncio.Future[Any]") -> None:
-        self._running.discard(future)
-        if not future.cancelled():
-            future.exception()  # seen: whoever asked may have been cancelled
-
-    async def fence(self, seconds: float) -> None:
-        """End the hold; returns when nothing of it runs any more. Raises StillWriting after `seconds`: the disk has
-        not answered, and letting anybody else write would not be safe."""
+    def dismiss(self) -> None:
+        """End the hold as soon as what runs has returned."""
         self.fenced = True
         scope, self._scope = self._scope, None
         if scope is not None:
             scope.reschedule(0)
+
+    async def fence(self, seconds: float) -> None:
+        """End the hold; returns when nothing of it runs any more. Raises StillWriting after `seconds`: the disk has
+        not answered, and letting anybody else write would not be safe."""
+        self.dismiss()
         try:
             async with asyncio.timeout(seconds):
                 await self._gone.wait()
@@ -78,8 +94,7 @@ class Hold:
             raise StillWriting from None
 
     async def _drain_and(self, close: Callable[[], Awaitable[None]]) -> None:
-        while self._running:
-            await asyncio.wait(self._running)
+        await self.drain()
         await close()
 
 

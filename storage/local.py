@@ -31,7 +31,8 @@ from storage.errors import Fenced, NotFound, StorageError, StoreRefused, TooMany
 from storage.expiry import drop_silent
 from storage.granting import CatalogGrants
 from storage.grants import Grants
-from storage.lease import Hold, lock_object
+from storage.group import Group, Member
+from storage.lease import Work, lock_object
 from storage.naming import check_early
 from storage.objects import Objects, new_object_id
 from storage.opening import open_folders
@@ -52,7 +53,7 @@ from storage.writer import LocalWriter, ObjectState, Workplace
 from transfer.protocol.digest import Digest
 from transfer.protocol.leaves import NO_TAIL, Buffer, leaf_size_for
 from transfer.protocol.names import Name
-from transfer.protocol.ranges import RangeSet
+from transfer.protocol.ranges import Range, RangeSet
 
 T = TypeVar("T")
 logger = logging.getLogger("towline.storage")
@@ -90,10 +91,10 @@ class LocalStore:
         self._data = data
         self._max_unfinished_uploads = max_unfinished_uploads
         self._pending_expiry = pending_expiry
-        self._take_over_seconds = take_over_seconds
+        self.take_over_seconds = take_over_seconds
         self._min_free_bytes = min_free_bytes
         self._clock = clock
-        self._holds: dict[str, Hold] = {}
+        self._groups: dict[str, Group] = {}
         self._turns: dict[str, asyncio.Lock] = {}
         self._background: set[asyncio.Task[None]] = set()
         self._stack = AsyncExitStack()
@@ -152,6 +153,8 @@ class LocalStore:
         await self._catalog.write(lambda connection: recovery.settle_rows(connection, known, failed, now))
 
     async def _finish_background(self) -> None:
+        for group in self._groups.values():
+            group.close_if_unused()
         while self._background:
             await asyncio.wait(self._background)
 
@@ -169,11 +172,10 @@ class LocalStore:
     async def begin(self, request: UploadRequest) -> AsyncIterator[Writer]:
         upload_id, object_id, lease = secrets.token_hex(16), new_object_id(), secrets.token_hex(16)
         self._space.reserve(upload_id, request.size or 0)
-        hold = Hold()
         try:
             descriptor = await self._created(object_id)
             try:
-                await lock_object(descriptor, self._take_over_seconds)
+                await lock_object(descriptor, self.take_over_seconds)
                 existing = await self._insert(request, upload_id, object_id, lease)
             except BaseException as failed:
                 await asyncio.shield(self._disk.call(os.close, descriptor))
@@ -183,9 +185,10 @@ class LocalStore:
         except BaseException:
             self._space.release(upload_id)
             raise
+        work = Work()
         writer = LocalWriter(
             self._workplace,
-            hold,
+            work,
             request,
             ObjectState(),
             upload_id=upload_id,
@@ -196,8 +199,9 @@ class LocalStore:
             descriptor=descriptor,
             existing=existing,
         )
-        async with self._holding(hold, writer):
-            yield writer
+        group, member = self._gathered(writer, work)
+        async with group.joined(member):
+            yield member
 
     async def _created(self, object_id: str) -> int:
         """A new object, open; cancelled, there is none."""
@@ -262,25 +266,60 @@ class LocalStore:
         lease: str | None = None,
         within: str = "",
     ) -> AsyncIterator[Writer]:
-        hold = Hold()
         async with self._turns.setdefault(upload_id, asyncio.Lock()):  # newcomers queue
-            epoch, wanted, existing = await self._catalog.write(
-                lambda connection: _take_lease(connection, upload_id, owner, within, request, lease)
-            )
-            if (holder := self._holds.get(upload_id)) is not None:
-                await holder.fence(self._take_over_seconds)
-            # what the former holder recorded until its fence is in the catalog now
-            row, leaves = await self._catalog.read(lambda connection: _load_upload(connection, upload_id, owner))
-            if row.epoch != epoch:  # a newcomer in another process: their lease is not ours to use
-                raise Fenced
-            writer = await self._open_writer(hold, row, leaves, wanted, existing)
-            self._holds[upload_id] = hold
-        async with self._holding(hold, writer):
-            yield writer
+            group, member = await self._taken_over(upload_id, owner, request, lease, within)
+        async with group.joined(member):
+            yield member
+
+    @asynccontextmanager
+    async def join(
+        self, upload_id: str, owner: str, lease: str, span: Range | None = None, *, within: str = ""
+    ) -> AsyncIterator[Writer]:
+        async with self._turns.setdefault(upload_id, asyncio.Lock()):
+            group = self._groups.get(upload_id)
+            if group is not None and group.admits(owner, lease, within):
+                member = group.seat(span)
+            else:
+                group, member = await self._taken_over(upload_id, owner, None, lease, within, span)
+            await group.share(member)
+        async with group.joined(member):
+            yield member
+
+    async def _taken_over(
+        self,
+        upload_id: str,
+        owner: str,
+        request: UploadRequest | None,
+        lease: str | None,
+        within: str,
+        span: Range | None = None,
+    ) -> tuple[Group, Member]:
+        """Whoever writes is fenced, and the upload opened anew."""
+        epoch, wanted, existing = await self._catalog.write(
+            lambda connection: _take_lease(connection, upload_id, owner, within, request, lease)
+        )
+        if (holders := self._groups.get(upload_id)) is not None:
+            await holders.fence()
+        # what the former holders recorded until their fence is in the catalog now
+        row, leaves = await self._catalog.read(lambda connection: _load_upload(connection, upload_id, owner))
+        if row.epoch != epoch:  # a newcomer in another process: their lease is not ours to use
+            raise Fenced
+        work = Work()
+        return self._gathered(await self._open_writer(work, row, leaves, wanted, existing), work, span)
+
+    def _gathered(self, writer: LocalWriter, work: Work, span: Range | None = None) -> tuple[Group, Member]:
+        """A new group, and its first member."""
+        group = self._groups[writer.upload_id] = Group(self, writer, work)
+        return group, group.seat(span)
+
+    def forget(self, group: Group) -> None:
+        """Of a group whose writer is closed."""
+        if self._groups.get(group.writer.upload_id) is group:
+            del self._groups[group.writer.upload_id]
 
     async def _open_writer(
         self,
-        hold: Hold,
+        work: Work,
         row: Row[Any],
         leaves: dict[int, bytes],
         request: UploadRequest,
@@ -292,7 +331,7 @@ class LocalStore:
         self._space.reserve(row.upload_id, 0 if size is None else size - kept)
         descriptor = await self._opened(lambda: self._objects.open(row.object_id, write=True))
         try:
-            await lock_object(descriptor, self._take_over_seconds)
+            await lock_object(descriptor, self.take_over_seconds)
             before = ObjectState(durable, leaves, rows.tail_of(row))
             state, tail_hasher = await self._on_disk(examine, descriptor, before, row.leaf_size, size)
             await self._record_resume(row, request, state, leaves.keys() - state.leaves.keys())
@@ -303,7 +342,7 @@ class LocalStore:
             raise
         return LocalWriter(
             self._workplace,
-            hold,
+            work,
             request,
             state,
             upload_id=row.upload_id,
@@ -327,16 +366,6 @@ class LocalStore:
             rows.save_leaves(connection, row.object_id, state.leaves, dropped)
 
         await self._catalog.write(work)
-
-    @asynccontextmanager
-    async def _holding(self, hold: Hold, writer: LocalWriter) -> AsyncIterator[None]:
-        self._holds[writer.upload_id] = hold
-        try:
-            async with hold.held(writer.close):
-                yield
-        finally:
-            if self._holds.get(writer.upload_id) is hold:
-                del self._holds[writer.upload_id]
 
     async def _on_disk(self, function: Callable[..., T], *arguments: object) -> T:
         """Outside of a hold. Cancelling waits: a descriptor must not be closed, and perhaps be another object's, while
@@ -375,8 +404,8 @@ class LocalStore:
 
         async with self._turns.setdefault(upload_id, asyncio.Lock()):
             await self._catalog.read(lambda connection: rows.find_upload(connection, upload_id, owner, within))
-            if (holder := self._holds.get(upload_id)) is not None:
-                await holder.fence(self._take_over_seconds)
+            if (holders := self._groups.get(upload_id)) is not None:
+                await holders.fence()
             self._dispose(await self._catalog.write(work))
             self._space.release(upload_id)
         self._turns.pop(upload_id, None)
@@ -386,13 +415,13 @@ class LocalStore:
         return await self._catalog.read(lambda connection: rows.unfinished(connection, owner, pending_expiry))
 
     async def expire(self) -> int:
-        now, connected = self._clock(), set(self._holds)
+        now, connected = self._clock(), set(self._groups)
 
         def work(connection: Connection) -> tuple[int, list[str]]:
             return drop_silent(connection, now, self._pending_expiry, connected), rows.disposable(connection)
 
         dropped, disposable = await self._catalog.write(work)
-        self._turns = {key: turn for key, turn in self._turns.items() if turn.locked() or key in self._holds}
+        self._turns = {key: turn for key, turn in self._turns.items() if turn.locked() or key in self._groups}
         self._dispose(disposable)
         return dropped
 
@@ -443,7 +472,7 @@ class LocalStore:
     def _dispose(self, object_ids: list[str]) -> None:
         """Unlink in the background: it can take a second. What is left is done at the next start."""
         if object_ids:
-            self._spawn(self._unlink(object_ids))
+            self.spawn(self._unlink(object_ids))
 
     async def _unlink(self, object_ids: list[str]) -> None:
         try:
@@ -452,7 +481,8 @@ class LocalStore:
         except (OSError, StorageError) as failed:
             logger.error("%d objects could not be deleted, the next start does it: %s", len(object_ids), failed)
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do it in the background, before the store is closed."""
         task = asyncio.create_task(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)

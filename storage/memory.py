@@ -71,17 +71,16 @@ class _Upload:
     durable: _Bytes = field(default_factory=_Bytes)
     epoch: int = 0
     """Counts those who asked to write; all but the last are fenced."""
-    scope: asyncio.Timeout | None = None
-    """Ends the body of whoever writes now."""
+    members: "list[MemoryWriter]" = field(default_factory=list)
+    """Those who write now, by one lease."""
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """Held by whoever writes now, until they have left."""
+    """Held by those who write now, until they have left."""
 
     def fence(self) -> int:
         """Fence whoever writes or waits to; returns the epoch of the one who comes instead."""
         self.epoch += 1
-        scope, self.scope = self.scope, None
-        if scope is not None:
-            scope.reschedule(0)
+        for member in self.members:
+            member.dismiss()
         return self.epoch
 
 
@@ -108,17 +107,35 @@ class MemoryContent:
 class MemoryWriter:
     """A `storage.store.Writer`, until it is fenced or over."""
 
-    def __init__(self, store: "MemoryStore", upload: _Upload, existing: StoredFile | None) -> None:
+    def __init__(
+        self, store: "MemoryStore", upload: _Upload, existing: StoredFile | None, span: Range | None = None
+    ) -> None:
         self.upload_id, self.lease, self.leaf_size = upload.upload_id, upload.lease, upload.leaf_size
         self.name, self.size, self.existing = upload.request.name, upload.request.size, existing
         self.on_damage: Callable[[Range], None] | None = None
         """Never called: memory does not rot."""
-        self.over = False
+        self.over = self._dismissed = False
+        self.scope: asyncio.Timeout | None = None
+        """Ends the body of whoever writes."""
+        self._span = span
         self._store, self._upload, self._epoch = store, upload, upload.epoch
 
     @property
     def fenced(self) -> bool:
-        return self._upload.epoch != self._epoch
+        return self._dismissed or self._upload.epoch != self._epoch
+
+    def dismiss(self) -> None:
+        self._dismissed = True
+        scope, self.scope = self.scope, None
+        if scope is not None:
+            scope.reschedule(0)
+
+    def dismiss_others(self, span: Range | None = None) -> None:
+        """All of them, or those whose range overlaps this one."""
+        for other in self._upload.members:
+            overlapping = span is None or (other._span is not None and other._span.intersection(span) is not None)
+            if other is not self and overlapping:
+                other.dismiss()
 
     @property
     def received(self) -> RangeSet:
@@ -175,6 +192,7 @@ class MemoryWriter:
         size = self.received.furthest if self.size is None else self.size
         if holes := self.received.holes(size):
             raise Incomplete(size, holes)
+        self.dismiss_others()
         content = bytes(self._upload.received.content[:size])
         actual = digest_bytes(content, self._upload.request.digest_algorithm)
         if actual != digest:
@@ -185,6 +203,7 @@ class MemoryWriter:
 
     async def cancel(self) -> None:
         self._check_lease()
+        self.dismiss_others()
         self._store.drop_upload(self._upload)
         self.over = True
 
@@ -279,30 +298,58 @@ class MemoryStore:
             yield writer
 
     @asynccontextmanager
-    async def _writing(
-        self, upload: _Upload, request: UploadRequest, existing: StoredFile | None
-    ) -> AsyncIterator[MemoryWriter]:
-        epoch = upload.fence()
-        async with self._turn(upload):
-            if upload.epoch != epoch:  # superseded while waiting
-                raise Fenced
-            writer = self._open_writer(upload, request, existing)
-            try:
-                async with asyncio.timeout(None) as upload.scope:
-                    yield writer
-            except TimeoutError:
-                if not writer.fenced:
-                    raise
-                raise Fenced from None
-            finally:
-                writer.over, upload.scope, upload.active = True, None, self.clock()
-                upload.received = upload.durable.copy()
-            if writer.fenced:
-                raise Fenced
+    async def join(
+        self, upload_id: str, owner: str, lease: str, span: Range | None = None, *, within: str = ""
+    ) -> AsyncIterator[Writer]:
+        upload = self._upload_of(upload_id, owner, within)
+        if lease != upload.lease:
+            raise Fenced
+        holder = next((member for member in upload.members if not member.fenced), None)
+        if holder is None:
+            existing = check_early(upload.request, self._look_up)
+            async with self._writing(upload, upload.request, existing, span) as writer:
+                yield writer
+        else:
+            writer = MemoryWriter(self, upload, holder.existing, span)
+            if span is not None:
+                writer.dismiss_others(span)
+            async with self._seated(upload, writer):
+                yield writer
 
     @asynccontextmanager
-    async def _turn(self, upload: _Upload) -> AsyncIterator[None]:
-        """Wait until whoever was fenced has left. Raises StillWriting; NotFound when the upload went with them."""
+    async def _writing(
+        self, upload: _Upload, request: UploadRequest, existing: StoredFile | None, span: Range | None = None
+    ) -> AsyncIterator[MemoryWriter]:
+        epoch = upload.fence()
+        await self._take_turn(upload)
+        if upload.epoch != epoch:  # superseded while waiting
+            upload.turn.release()
+            raise Fenced
+        async with self._seated(upload, self._open_writer(upload, request, existing, span)) as writer:
+            yield writer
+
+    @asynccontextmanager
+    async def _seated(self, upload: _Upload, writer: MemoryWriter) -> AsyncIterator[MemoryWriter]:
+        """One of those who have the turn; the last who leaves gives it back."""
+        upload.members.append(writer)
+        try:
+            async with asyncio.timeout(None) as writer.scope:
+                yield writer
+        except TimeoutError:
+            if not writer.fenced:
+                raise
+            raise Fenced from None
+        finally:
+            writer.over, writer.scope, upload.active = True, None, self.clock()
+            upload.members.remove(writer)
+            if not upload.members:
+                upload.received = upload.durable.copy()
+                upload.turn.release()
+        if writer.fenced:
+            raise Fenced
+
+    async def _take_turn(self, upload: _Upload) -> None:
+        """Wait until all who were fenced have left. Raises StillWriting; NotFound when the upload went with them."""
         try:
             async with asyncio.timeout(self._take_over_seconds):
                 await upload.turn.acquire()
@@ -310,16 +357,18 @@ class MemoryStore:
             raise StillWriting from None
         try:
             self._upload_of(upload.upload_id, upload.request.owner)
-            yield
-        finally:
+        except NotFound:
             upload.turn.release()
+            raise
 
-    def _open_writer(self, upload: _Upload, request: UploadRequest, existing: StoredFile | None) -> MemoryWriter:
+    def _open_writer(
+        self, upload: _Upload, request: UploadRequest, existing: StoredFile | None, span: Range | None
+    ) -> MemoryWriter:
         upload.request, upload.active = request, self.clock()
         for kept in (upload.received, upload.durable):
             if request.size is not None:
                 kept.cut(request.size)
-        return MemoryWriter(self, upload, existing)
+        return MemoryWriter(self, upload, existing, span)
 
     def _upload_of(self, upload_id: str, owner: str, within: str = "") -> _Upload:
         upload = self._uploads.get(upload_id)
@@ -333,8 +382,9 @@ class MemoryStore:
     async def cancel(self, upload_id: str, owner: str, *, within: str = "") -> None:
         upload = self._upload_of(upload_id, owner, within)
         upload.fence()
-        async with self._turn(upload):
-            self.drop_upload(upload)
+        await self._take_turn(upload)
+        self.drop_upload(upload)
+        upload.turn.release()
 
     async def expire(self) -> int:
         before = self.clock() - self._pending_expiry

@@ -6,7 +6,7 @@
 2. A file is listed only when its bytes, its directory entry and its catalog row are durable and its digest matched.
    Never a partial file, never a wrong one.
 3. Published content is immutable; `replace` swaps which content a name means, atomically.
-4. One writer at a time has an upload; a fenced one writes nothing after the newcomer was let in.
+4. Writers of one lease at a time have an upload; a fenced one writes nothing after the newcomer was let in.
 5. Opening a store recovers it without an operator, reads no file content, and may itself be killed at any point.
 
 Sizes and offsets are bytes, times are aware datetimes in UTC. A store knows names, digests, leaves and ranges; it
@@ -131,7 +131,8 @@ class FilePage:
 
 
 class Writer(Protocol):
-    """The exclusive right to write to one upload, within `async with`.
+    """The right to write to one upload, within `async with`: alone, or beside others who have the same lease. They see
+    what all of them wrote, and a durable point is one for all.
 
     When a newcomer takes the upload over, the body of the `async with` is cancelled at its next await, writes that
     already run are drained, and the `async with` raises Fenced. Leaving it, however, releases the lease and keeps the
@@ -189,12 +190,14 @@ class Writer(Protocol):
         ...
 
     async def finish(self, digest: Digest) -> Published:
-        """Sync, compare, publish; the size of a stream becomes what was received. The upload is kept on errors.
-        Raises Incomplete, WrongDigest, NameTaken, NotYours, QuotaExceeded, Fenced, NoSpace, WriteFailed."""
+        """Sync, compare, publish; the size of a stream becomes what was received. Once all is there, whoever else
+        writes to the upload is fenced. The upload is kept on errors. Raises Incomplete, WrongDigest, NameTaken,
+        NotYours, QuotaExceeded, Fenced, NoSpace, WriteFailed."""
         ...
 
     async def cancel(self) -> None:
-        """Drop the upload and its bytes. Nothing else may be called afterwards."""
+        """Drop the upload and its bytes; whoever else writes to it is fenced. Nothing else may be called
+        afterwards."""
         ...
 
 
@@ -246,6 +249,14 @@ class Store(Protocol):
         holder's older writer is. Raises NotFound, NameTaken, NotYours, QuotaExceeded, NoSpace, Fenced (`lease` is not
         current), StillWriting.
         """
+        ...
+
+    def join(
+        self, upload_id: str, owner: str, lease: str, span: Range | None = None, *, within: str = ""
+    ) -> AbstractAsyncContextManager[Writer]:
+        """Go on with it beside those who have this `lease`, where they are in this process; else as `resume` with the
+        lease and without a request. Who writes `span` in place of an older one whose span overlaps fences that one.
+        Raises what `resume` does."""
         ...
 
     async def find_unfinished(self, name: Name, owner: str) -> str | None:

@@ -18,7 +18,8 @@ from storage import rows
 from storage.catalog import Catalog, completed
 from storage.disk import Disk, translated
 from storage.errors import Incomplete, StorageError, TooLong, WriteFailed, WrongDigest
-from storage.lease import Hold
+from storage.leaf_runs import LeafRuns
+from storage.lease import Work
 from storage.objects import OPEN_MODE, PUBLISHED_MODE, read_range, write_all
 from storage.space import Space
 from storage.store import Clock, Published, StoredFile, UploadRequest
@@ -58,7 +59,7 @@ class LocalWriter:
     def __init__(
         self,
         workplace: Workplace,
-        hold: Hold,
+        work: Work,
         request: UploadRequest,
         state: ObjectState,
         *,
@@ -73,16 +74,17 @@ class LocalWriter:
     ) -> None:
         self.upload_id, self.lease, self.leaf_size, self.existing = upload_id, lease, leaf_size, existing
         self.on_damage: Callable[[Range], None] | None = None
-        self._workplace, self._hold, self._request = workplace, hold, request
+        self._workplace, self._work, self._request = workplace, work, request
         self._object_id, self._epoch, self._descriptor = object_id, epoch, descriptor
         self._durable = self._received = state.durable
         self._leaves, self._tail, self._durable_tail = state.leaves, state.tail, state.tail
         self._unsaved: set[int] = set()
-        self._run = tail_hasher or LeafHasher(leaf_size)
+        self._runs = LeafRuns(leaf_size, tail_hasher or LeafHasher(leaf_size))
+        self._writes = self._synced_writes = 0
         self._hasher: Hasher = new_hasher(request.digest_algorithm)
         self._hashed = 0
         self._behind = bool(state.durable.leading)
-        self._broken = self._over = False
+        self.broken = self.over = False
         self._turn, self._recording = asyncio.Lock(), asyncio.Lock()
         self._catching_up: asyncio.Task[None] | None = None
         if self._behind:
@@ -91,6 +93,10 @@ class LocalWriter:
     @property
     def name(self) -> Name:
         return self._request.name
+
+    @property
+    def owner(self) -> str:
+        return self._request.owner
 
     @property
     def size(self) -> int | None:
@@ -131,33 +137,37 @@ class LocalWriter:
             self._unsaved |= leaves.keys()
             if end == covered.furthest:
                 self._tail = tail
+            self._writes += 1
+        self._follow()
 
     def _write_now(
         self, offset: int, end: int, chunks: list[Buffer], covered: RangeSet
     ) -> tuple[dict[int, bytes], Tail]:
         write_all(self._descriptor, offset, chunks)
-        leaves = self._checksums(offset, end, chunks, covered)
+        leaves, run = self._checksums(offset, end, chunks, covered)
         if not self._behind and offset == self._hashed:
             for chunk in chunks:
                 self._hasher.update(chunk)
             self._hashed = end
-        return leaves, self._run.tail if self._run.position == end else NO_TAIL
+        return leaves, run.tail if run.position == end else NO_TAIL
 
-    def _checksums(self, offset: int, end: int, chunks: list[Buffer], covered: RangeSet) -> dict[int, bytes]:
-        """The checksums of the full leaves that these bytes touch and that are wholly there now."""
-        skip = 0
-        if self._run.position != offset:
-            skip = -offset % self.leaf_size
-            self._run = LeafHasher(self.leaf_size, offset + skip)
+    def _checksums(
+        self, offset: int, end: int, chunks: list[Buffer], covered: RangeSet
+    ) -> tuple[dict[int, bytes], LeafHasher]:
+        """The checksums of the full leaves that these bytes touch and that are wholly there now; and the run that they
+        are of."""
+        run = self._runs.take(offset)
+        skip = run.position - offset
         leaves: dict[int, bytes] = {}
         for chunk in chunks:
-            leaves.update(self._run.update(memoryview(chunk)[skip:]))
+            leaves.update(run.update(memoryview(chunk)[skip:]))
             skip = max(0, skip - len(chunk))
+        self._runs.give_back(run)
         for index in range(offset // self.leaf_size, end // self.leaf_size + 1):
             start, stop = index * self.leaf_size, (index + 1) * self.leaf_size
             if index not in leaves and start < end and covered.covers(start, stop):
                 leaves[index] = self._checksum_on_disk(start, stop).tail_or_leaf
-        return leaves
+        return leaves, run
 
     def _checksum_on_disk(self, start: int, end: int) -> "_Checksum":
         checksum = _Checksum(self.leaf_size, start)
@@ -173,14 +183,16 @@ class LocalWriter:
     # -------------------------------------------------------------------------------------------- durable points
 
     async def sync(self) -> RangeSet:
+        asked = self._writes
         async with self._recording:
-            snapshot, tail, unsaved = self._received, self._tail, set(self._unsaved)
-            if snapshot == self._durable and not unsaved:
+            if asked <= self._synced_writes:  # somebody else's durable point has it
                 return self._durable
+            writes = self._writes
+            snapshot, tail, unsaved = self._received, self._tail, set(self._unsaved)
             await self._on_disk(os.fdatasync, self._descriptor)
             await self._record(snapshot, tail, unsaved)
             self._unsaved -= unsaved
-            self._durable, self._durable_tail = snapshot, tail
+            self._durable, self._durable_tail, self._synced_writes = snapshot, tail, writes
             return snapshot
 
     async def _record(self, durable: RangeSet, tail: Tail, changed: set[int]) -> None:
@@ -207,6 +219,7 @@ class LocalWriter:
             await self._lose(span)
             if span.start < self._hashed:
                 self._restart_digest()
+        self._follow()
 
     async def _lose(self, span: Range) -> None:
         """Take `span` out of what is there, durably."""
@@ -220,14 +233,19 @@ class LocalWriter:
             if durable.furthest < self._durable.furthest:
                 self._durable_tail = NO_TAIL
             self._received, self._durable = received, durable
-            if span.start < self._run.position < span.end:
-                self._run = LeafHasher(self.leaf_size)
+            self._runs.forget(*span)
             await self._record(durable, self._durable_tail, dropped)
 
     # --------------------------------------------------------------------------------------------------- digest
 
     def _restart_digest(self) -> None:
         self._hasher, self._hashed, self._behind = new_hasher(self._request.digest_algorithm), 0, True
+
+    def _follow(self) -> None:
+        """See to it that what is there and was not fed as it came is hashed."""
+        if self._hashed < self._received.leading and self._catching_up is None:
+            self._behind = True
+            self._catching_up = asyncio.create_task(self._catch_up())
 
     async def _catch_up(self) -> None:
         """Hash what is on disk up to the offset, checking its leaves, until new bytes can be fed as they come."""
@@ -236,17 +254,21 @@ class LocalWriter:
                 await self._hash_leaf()
             async with self._turn:
                 if self._hashed + self.leaf_size > self._received.leading:
-                    await self._on_disk(self._hash_remainder, self._received.leading)
-                    self._behind = False
+                    await self._hash_remainder(self._received.leading)
+                    self._behind, self._catching_up = False, None
                     return
 
     async def _hash_leaf(self) -> None:
         index, start = self._hashed // self.leaf_size, self._hashed
         if start % self.leaf_size:  # fed as bytes came, then a hole was filled behind them
-            await self._on_disk(self._hash_remainder, start - start % self.leaf_size + self.leaf_size)
+            await self._hash_remainder(start - start % self.leaf_size + self.leaf_size)
             return
         end = start + self.leaf_size
-        if await self._on_disk(self._hash_leaf_now, start, end, self._leaves.get(index)):
+        before = self._hasher
+        ahead = await self._on_disk(self._hash_leaf_now, before.copy(), start, end, self._leaves.get(index))
+        if ahead is not None:
+            if self._hasher is before:  # else it was begun anew meanwhile
+                self._hasher, self._hashed = ahead, end
             return
         logger.error("object %s: leaf %d is not as recorded", self._object_id, index)
         damaged = Range(start, end)
@@ -255,27 +277,29 @@ class LocalWriter:
         if self.on_damage is not None:
             self.on_damage(damaged)
 
-    def _hash_leaf_now(self, start: int, end: int, recorded: bytes | None) -> bool:
-        """Whether the leaf could be read and is as recorded."""
-        before, checksum = self._hasher.copy(), _Checksum(self.leaf_size, start)
+    def _hash_leaf_now(self, hasher: Hasher, start: int, end: int, recorded: bytes | None) -> Hasher | None:
+        """The hasher, fed with the leaf; None where that cannot be read or is not as recorded."""
+        checksum = _Checksum(self.leaf_size, start)
         try:
             for piece in read_range(self._descriptor, start, end):
                 checksum.update(piece)
-                self._hasher.update(piece)
+                hasher.update(piece)
         except OSError as unreadable:
             logger.error("object %s cannot be read: %s", self._object_id, unreadable)
-            self._hasher = before
-            return False
+            return None
         if recorded is not None and checksum.tail_or_leaf != recorded:
-            self._hasher = before
-            return False
-        self._hashed = end
-        return True
+            return None
+        return hasher
 
-    def _hash_remainder(self, end: int) -> None:
-        for piece in read_range(self._descriptor, self._hashed, end):
-            self._hasher.update(piece)
-        self._hashed = max(self._hashed, end)
+    async def _hash_remainder(self, end: int) -> None:
+        before, ahead = self._hasher, self._hasher.copy()
+        await self._on_disk(self._hash_range_now, ahead, self._hashed, end)
+        if self._hasher is before:
+            self._hasher, self._hashed = ahead, max(self._hashed, end)
+
+    def _hash_range_now(self, hasher: Hasher, start: int, end: int) -> None:
+        for piece in read_range(self._descriptor, start, end):
+            hasher.update(piece)
 
     async def _stop_catching_up(self) -> None:
         task, self._catching_up = self._catching_up, None
@@ -290,21 +314,22 @@ class LocalWriter:
     async def finish(self, digest: Digest) -> Published:
         await self.sync()  # first: whoever is just losing a damaged leaf has told of it then
         size = self._received.furthest if self.size is None else self.size
-        self._check_whole(size)
-        if self._catching_up is not None:
-            await self._catching_up
-        if self._hashed < size:
-            self._behind = True
-            await self._catch_up()
-        self._check_whole(size)
+        self.check_whole()
+        while self._hashed < size:
+            self._follow()
+            assert self._catching_up is not None
+            await asyncio.shield(self._catching_up)  # cancelled, others may still want it
+            self.check_whole()
         await self._on_disk(self._know_tail, size)
         actual = digest_of(self._hasher, self._request.digest_algorithm)
         if actual != digest:
             whole = join_leaves(self._leaves, self._tail, size, self.leaf_size, whole=True)
             raise WrongDigest(digest, actual, whole)
-        return await self._hold.run(lambda: self._publish(size, digest))
+        return await self._work.run(lambda: self._publish(size, digest))
 
-    def _check_whole(self, size: int) -> None:
+    def check_whole(self) -> None:
+        """Raises Incomplete."""
+        size = self._received.furthest if self.size is None else self.size
         if holes := self._received.holes(size):
             raise Incomplete(size, holes)
 
@@ -350,7 +375,7 @@ class LocalWriter:
         return published
 
     async def cancel(self) -> None:
-        await self._hold.run(self._drop)
+        await self._work.run(self._drop)
 
     async def _drop(self) -> None:
         def work(connection: Connection) -> list[str]:
@@ -361,7 +386,7 @@ class LocalWriter:
         self._end(await self._workplace.catalog.write(work))
 
     def _end(self, disposable: list[str]) -> None:
-        self._over = True
+        self.over = True
         self._workplace.space.release(self.upload_id)
         self._workplace.dispose(disposable)
 
@@ -369,7 +394,7 @@ class LocalWriter:
         """Let go of the object: what is not durable is cut off. The hold's writes must have returned."""
         await self._stop_quietly()
         furthest = None
-        if not self._over:
+        if not self.over:
             self._workplace.space.linger(self.upload_id)
             furthest = await self._note_active()
         await self._workplace.disk.call(self._close_now, furthest)
@@ -404,12 +429,12 @@ class LocalWriter:
     async def _on_disk(self, function: Callable[..., T], *arguments: object) -> T:
         """Disk work under the hold. After a failure nothing more is tried on this descriptor: the kernel may have
         dropped the pages of a failed sync and call the next one a success (fsync(2), NOTES)."""
-        if self._broken:
+        if self.broken:
             raise WriteFailed
         try:
-            return await self._hold.run(lambda: self._workplace.disk.call(function, *arguments))
+            return await self._work.run(lambda: self._workplace.disk.call(function, *arguments))
         except OSError as failed:
-            self._broken = True
+            self.broken = True
             logger.error("object %s: %s", self._object_id, failed)
             raise translated(failed) from failed
 

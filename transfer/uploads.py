@@ -334,7 +334,7 @@ class UploadOperation(Operation):
         """`eof` as an operation of its own, after ranges."""
         assert message.upload_id is not None
         assert message.digest is not None
-        async with self._resumed(message.upload_id, message.lease) as writer:
+        async with self._joined(message.upload_id, message.lease) as writer:
             self._sent_name = writer.name
             writer.on_damage = self._damaged
             await self._finish(writer, message.digest)
@@ -350,10 +350,11 @@ class UploadOperation(Operation):
                 await self._serve(writer, header)
 
     async def _open(self, header: UploadHeader) -> AbstractAsyncContextManager[Writer]:
-        request = None if header.range is not None else self._request(header)
+        if header.range is not None:
+            return self._joined(header.upload_id, header.lease, header.range)
+        request = self._request(header)
         if header.upload_id is not None:
             return self._resumed(header.upload_id, header.lease, request)
-        assert request is not None
         found = None
         if header.resume and header.offset is None:
             found = await self._shared.store.find_unfinished(header.name, self.caller.owner)
@@ -365,6 +366,15 @@ class UploadOperation(Operation):
         """The caller's upload, if it is within their prefix."""
         store, caller = self._shared.store, self.caller
         return store.resume(upload_id, caller.owner, request, lease=lease, within=caller.prefix)
+
+    def _joined(
+        self, upload_id: str | None, lease: str | None, span: Range | None = None
+    ) -> AbstractAsyncContextManager[Writer]:
+        """The same, beside the caller's other connections."""
+        assert upload_id is not None
+        assert lease is not None
+        caller = self.caller
+        return self._shared.store.join(upload_id, caller.owner, lease, span, within=caller.prefix)
 
     # ------------------------------------------------------------------------------------------------ receiving
 
