@@ -26,7 +26,7 @@ def touch_memory() -> None:
 
 def warm(path: Path) -> None:
     """Read a file, so that it is in the page cache; of a folder every file."""
-    for file in [path] if path.is_file() else sorted(child for child in path.rglob("*") if child.is_file()):
+    for file in sorted(child for child in path.rglob("*") if child.is_file()) if path.is_dir() else [path]:
         with file.open("rb", buffering=0) as stream:
             while stream.read(_PIECE):
                 pass
@@ -41,16 +41,21 @@ def prepare(sources: Iterable[Path] = ()) -> None:
 
 
 def interleaved(
-    candidates: Mapping[str, Callable[[], Result]], rounds: int, *, sources: Iterable[Path] = (), warm_up: int = 0
+    candidates: Mapping[str, Callable[[], Result]],
+    rounds: int,
+    *,
+    sources: Iterable[Path] = (),
+    warm_up: int = 0,
+    preparing: Callable[[Iterable[Path]], object] = prepare,
 ) -> dict[str, list[Result]]:
-    """Run every candidate once a round, in order, each after `prepare(sources)`. Rounds to warm up are not counted.
+    """Run every candidate once a round, in order, each after `preparing(sources)`. Rounds to warm up are not counted.
     What a candidate raises ends everything. Progress goes to stderr."""
     results: dict[str, list[Result]] = {name: [] for name in candidates}
     paths = list(sources)
     for number in range(-warm_up, rounds):
         for name, run in candidates.items():
             print(f"round {number + 1} of {rounds}: {name}", file=sys.stderr, flush=True)
-            prepare(paths)
+            preparing(paths)
             result = run()
             if number >= 0:
                 results[name].append(result)

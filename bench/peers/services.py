@@ -44,7 +44,7 @@ def towline_blake3(folder: Path, source: Source, stack: ExitStack) -> Contender:
 
 def _towline(folder: Path, source: Source, stack: ExitStack, *options: str) -> Contender:
     server = stack.enter_context(TowlineServer(folder / "data"))
-    command: list[Argument] = [TOWLINE, "upload", source.path, "--server", server.url, "--json", *options]
+    command: list[Argument] = [TOWLINE, "upload", source.path, "--server", server.url, *options]
     remove: list[Argument] = [TOWLINE, "rm", source.path.name, "--server", server.url]
 
     def forget(_: Path) -> None:
