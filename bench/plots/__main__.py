@@ -2,11 +2,14 @@
 
 import json
 import sys
+from itertools import cycle
 from typing import Final, TypedDict
 
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from bench.figures import number
 
 OURS: Final = "#1f6f8b"
 OTHERS: Final = "#b8bfc6"
@@ -49,10 +52,12 @@ def draw_bars(axes: Axes, wanted: BarsWanted) -> None:
     labels = list(wanted["values"])
     values = [wanted["values"][label] for label in labels]
     colours = [OURS if label in wanted["highlighted"] else OTHERS for label in labels]
-    drawn = axes.barh(labels, values, color=colours)
-    axes.bar_label(drawn, labels=[f"{value:,.3g}" if value < 100 else f"{value:,.0f}" for value in values], padding=4)
-    for label, (least, largest) in (wanted["spans"] or {}).items():
+    axes.barh(labels, values, color=colours)
+    spans = wanted["spans"] or {}
+    for label, value in zip(labels, values, strict=True):
+        least, largest = spans.get(label, (value, value))
         axes.plot([least, largest], [label, label], color="#30363c", linewidth=1.2)
+        axes.annotate(number(value), (largest, label), (4, 0), textcoords="offset points", va="center")
     if wanted["limit"] is not None:
         axes.axvline(wanted["limit"], color=LIMIT, linestyle="--", linewidth=1)
     axes.invert_yaxis()
@@ -61,9 +66,9 @@ def draw_bars(axes: Axes, wanted: BarsWanted) -> None:
 
 
 def draw_lines(axes: Axes, wanted: LinesWanted) -> None:
-    for number, (label, points) in enumerate(wanted["curves"].items()):
+    for colour, (label, points) in zip(cycle(CURVES), wanted["curves"].items(), strict=False):
         xs, ys = zip(*points, strict=True)
-        axes.plot(xs, ys, marker="o", markersize=4, label=label, color=CURVES[number % len(CURVES)])
+        axes.plot(xs, ys, marker="o", markersize=4, label=label, color=colour)
     if wanted["log_x"]:
         axes.set_xscale("log")
     if wanted["log_y"]:
