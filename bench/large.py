@@ -104,13 +104,13 @@ def measure(makers: Mapping[str, Maker], size: int, rounds: int) -> tuple[dict[s
     return {name: Measured(contenders[name], runs[name], size / GIB) for name in runs}, missing
 
 
-def table(measured: Mapping[str, Measured], missing: Mapping[str, str]) -> Table:
+def table(measured: Mapping[str, Measured], missing: Mapping[str, str], size: int) -> Table:
     columns = ["", "MiB/s", "min", "max", "CPU s/GiB", "min", "max", "client", "server", "client MiB", "server MiB"]
     rivals = [name for name in OURS if name in measured]
     columns += [f"{'BLAKE3' if name == BLAKE3 else 'SHA-256'} is" for name in rivals] + ["checked and synced"]
     rows = [_row(name, found, [measured[rival] for rival in rivals]) for name, found in measured.items()]
     rows += [[name, "not here", *[""] * (len(columns) - 3), why.partition("\n")[0]] for name, why in missing.items()]
-    return Table.of(columns, rows, f"one file of {next(iter(measured.values())).gib:g} GiB")
+    return Table.of(columns, rows, f"one file of {size / GIB:g} GiB")
 
 
 def _row(name: str, found: Measured, rivals: Sequence[Measured]) -> list[str]:
@@ -189,7 +189,7 @@ def main() -> None:
     measured, missing = measure(makers, size, chosen.rounds)
     report = Report(
         "large",
-        [table(measured, missing)],
+        [table(measured, missing, size)],
         facts(measured, missing, size),
         checks(measured),
         plots(measured),
