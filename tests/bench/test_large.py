@@ -28,7 +28,7 @@ def test_a_peer_that_cannot_be_had_stands_in_the_table_with_what_to_install() ->
 
 
 def test_ratios_are_of_the_same_round() -> None:
-    ours, theirs = measured(1.0, 10.0, 2.0), measured(1.5, 15.0, 3.0)
+    ours, theirs = measured(1.0, 10.0, 2.0), measured(4.0, 10.0, 3.0)
     assert ours.ratio_to(theirs) == 1.5
     assert (ours.speed.median, ours.cpu.median) == (512.0, 4.0)
 
