@@ -6,7 +6,7 @@ A *seekable* source has a size and can be read anywhere; of a stream only what t
 import asyncio
 import os
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,18 +17,22 @@ from transfer.protocol.digest import Digest, digest_of, new_hasher
 from transfer.protocol.leaves import Buffer, LeafHasher
 
 UploadSource = str | os.PathLike[str] | bytes | BinaryIO | AsyncIterable[bytes]
+Feed = Callable[[int, Buffer], None]
+"""Takes bytes and the offset at which they are."""
 READ_BYTES: Final = 1 << 20
 
 
 class Source(Protocol):
-    """`read` gives at most `size` bytes at `offset`, and nothing at the end; it may raise OSError, SourceChanged."""
+    """`read` gives at most `size` bytes at `offset`, and nothing at the end; it may raise OSError, SourceChanged. What
+    it gives it also gives to `feed`, in a thread: in that which has read it, where there is one, since another hop
+    costs as much as hashing 100 KiB."""
 
     name: str
     size: int | None
     modified: datetime | None
     seekable: bool
 
-    async def read(self, offset: int, size: int) -> bytes: ...
+    async def read(self, offset: int, size: int, feed: Feed | None = None) -> bytes: ...
 
     def acknowledged(self, offset: int) -> None:
         """Bytes below `offset` are not needed again."""
@@ -53,10 +57,15 @@ class FileSource:
         self.size: int | None = status.st_size
         self.modified: datetime | None = datetime.fromtimestamp(status.st_mtime, UTC)
 
-    async def read(self, offset: int, size: int) -> bytes:
-        content = await asyncio.to_thread(os.pread, self._descriptor, size, offset)
+    async def read(self, offset: int, size: int, feed: Feed | None = None) -> bytes:
+        return await asyncio.to_thread(self._read_now, offset, size, feed)
+
+    def _read_now(self, offset: int, size: int, feed: Feed | None) -> bytes:
+        content = os.pread(self._descriptor, size, offset)
         if not content and self.size is not None and offset < self.size:
             raise SourceChanged(str(self._path))
+        if feed is not None:
+            feed(offset, content)
         return content
 
     def acknowledged(self, offset: int) -> None:
@@ -79,8 +88,8 @@ class BytesSource:
         self._content = content
         self.size: int | None = len(content)
 
-    async def read(self, offset: int, size: int) -> bytes:
-        return self._content[offset : offset + size]
+    async def read(self, offset: int, size: int, feed: Feed | None = None) -> bytes:
+        return await _fed(offset, self._content[offset : offset + size], feed)
 
     def acknowledged(self, offset: int) -> None:
         """It stays in memory."""
@@ -104,11 +113,11 @@ class StreamSource:
         self._rest = b""
         self._pending: asyncio.Task[bytes | None] | None = None
 
-    async def read(self, offset: int, size: int) -> bytes:
+    async def read(self, offset: int, size: int, feed: Feed | None = None) -> bytes:
         if offset < self._start:
             raise ClientError(f"the stream's bytes at {offset} are gone: pipe it in again to go on")
         if offset < self._end:
-            return self._again(offset, size)
+            return await _fed(offset, self._again(offset, size), feed)
         while not self._rest:
             following = await self._following()
             if following is None:
@@ -117,7 +126,7 @@ class StreamSource:
         content, self._rest = self._rest[:size], self._rest[size:]
         self._kept.append(content)
         self._end += len(content)
-        return content
+        return await _fed(offset, content, feed)
 
     async def _following(self) -> bytes | None:
         """The next chunk; None at the end. Cancelling it leaves the chunk to the next call."""
@@ -151,6 +160,12 @@ class StreamSource:
 
     async def check(self) -> None:
         """A stream is what comes."""
+
+
+async def _fed(offset: int, content: bytes, feed: Feed | None) -> bytes:
+    if feed is not None:
+        await asyncio.to_thread(feed, offset, content)
+    return content
 
 
 async def _read_in_thread(stream: BinaryIO) -> AsyncIterator[bytes]:

@@ -12,6 +12,7 @@ from typing import Final
 from client.credentials import TokenRefused
 from client.errors import ClientError, ConnectionBroken
 from client.progress import Ack, Comparing, Complete, Listener, Ready, Resending, Verifying, Waiting
+from client.read_ahead import ReadAhead
 from client.retry import Patience, asked_delay
 from client.source import Fingerprint, Source
 from client.speed import SpeedLimit
@@ -48,6 +49,7 @@ class Uploader:
     ) -> None:
         self._open_wire = open_wire
         self._source = source
+        self._ahead = ReadAhead(source)
         self._name = str(header.name)
         self._sender = Sender(header)
         self._patience = patience
@@ -107,6 +109,7 @@ class Uploader:
             for task in (reading, driving):
                 task.cancel()
             await asyncio.wait([reading, driving])
+            await self._ahead.settled()
         answer = self._sender.complete
         assert answer is not None
         return Complete(
@@ -179,12 +182,11 @@ class Uploader:
                 self._changed.clear()
 
     async def _send_bytes(self, wire: Wire, offset: int, size: int) -> None:
-        content = await self._source.read(offset, self._speed_limit.piece_of(size))
+        feed = self._fingerprint.feed if self._hashing is None else None
+        content = await self._ahead.read(offset, self._speed_limit.piece_of(size), feed)
         if not content:
             self._sender.source_ended(offset, self._fingerprint.digest)  # of a stream: all of it was fed
             return
-        if self._hashing is None and offset <= self._fingerprint.position < offset + len(content):
-            await asyncio.to_thread(self._fingerprint.feed, offset, content)
         await wire.send_frame(content)
         self._sender.sent(len(content))
         self._sent_bytes += len(content)
@@ -246,10 +248,8 @@ class Uploader:
 
     async def _hash_some(self, fingerprint: Fingerprint, end: int) -> bool:
         """Read and hash the next bytes below `end`; False at the end of the source."""
-        content = await self._source.read(fingerprint.position, min(HASH_BYTES, end - fingerprint.position))
-        if content:
-            await asyncio.to_thread(fingerprint.feed, fingerprint.position, content)
-        return bool(content)
+        start = fingerprint.position
+        return bool(await self._source.read(start, min(HASH_BYTES, end - start), fingerprint.feed))
 
     def _hash_in_background(self) -> None:
         if self._source.seekable and self._fingerprint.position < self._furthest and self._hashing is None:
