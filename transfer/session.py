@@ -63,6 +63,10 @@ from transfer.uploads import Operation, Shared, SmallUpload, UploadOperation, is
 
 T = TypeVar("T")
 LOGGER: Final = "towline.session"
+WAITING_BYTES: Final = 2 * limits.MIB
+"""What of a window waits in our memory to be written, where the disk keeps up; the rest waits in the network."""
+STUCK_SECONDS: Final = 0.1
+"""A disk that has taken nothing for so long does not keep up: behind the rest there may be a ping, so it is read."""
 CUT_SECONDS: Final = 0.25
 """How long what is under way may take to end by itself when the caller's right has ended."""
 
@@ -139,6 +143,7 @@ class Session:
         self._standing = standing
         self._proxy = proxy
         self._held = 0
+        self._freed_at = 0.0
         self._room = asyncio.Event()
         self._shared = Shared(
             store=store,
@@ -277,10 +282,17 @@ class Session:
         while self._held - (current.arriving_bytes if current is not None else 0) >= self._shared.budget.granted(self):
             self._room.clear()
             await self._room.wait()
+        if current is not None and current.waiting_bytes >= WAITING_BYTES:
+            self._room.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(self._freed_at + STUCK_SECONDS):
+                    await self._room.wait()
 
     def _freed(self, size: int) -> None:
-        self._held -= size
-        self._room.set()
+        if size:
+            self._held -= size
+            self._freed_at = asyncio.get_running_loop().time()
+            self._room.set()
 
     async def _take_message(self, message: ClientMessage, group: asyncio.TaskGroup) -> None:
         current = self._current.operation if self._current is not None else None

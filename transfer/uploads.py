@@ -52,8 +52,8 @@ from transfer.protocol.ranges import Range
 from transfer.protocol.receiver import DurablePoints, Receiver, State, acknowledged
 from transfer.refusals import refusal
 
-WRITE_BYTES: Final = 8 * limits.MIB
-"""About how much one hop to a disk thread writes."""
+WRITE_BYTES: Final = 2 * limits.MIB
+"""About how much one hop to a disk thread writes, and hashes while the processor still has it in its cache."""
 Reply = Callable[[ServerMessage], None]
 
 
@@ -154,6 +154,11 @@ class Operation:
     def arriving_bytes(self) -> int:
         """What is held of a file that nothing can be done with before all of it is here."""
         return 0
+
+    @property
+    def waiting_bytes(self) -> int:
+        """What has come and nobody works at yet."""
+        return self._inbox.size
 
     @property
     def open(self) -> bool:
