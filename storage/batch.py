@@ -2,6 +2,7 @@
 
 The first of a batch waits for nobody; what is queued by the time it is taken goes along. Objects are created and
 written, one syncfs(2) makes contents and folder entries durable, one commit their rows, and only then is anybody told.
+What is stored already is looked up first and not written again: after a break a client sends much of that.
 """
 
 import asyncio
@@ -9,21 +10,26 @@ import logging
 import os
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from sqlalchemy.engine import Connection
 
 from storage import rows
 from storage.disk import translated
-from storage.errors import NameTaken, NotYours, QuotaExceeded, StorageError, WriteFailed, WrongDigest
+from storage.errors import NameTaken, NoSpace, NotYours, QuotaExceeded, StorageError, WriteFailed, WrongDigest
+from storage.naming import may_know
 from storage.objects import PUBLISHED_MODE, Objects, new_object_id, write_all
 from storage.quota import is_limited
-from storage.store import Published, UploadRequest
+from storage.store import Published, StoredFile, UploadRequest
+from storage.vacancies import Vacancies
 from storage.writer import Workplace
 from transfer.protocol.digest import Digest, digest_bytes
 from transfer.protocol.leaves import Buffer
 
-MAX_BATCH: Final = 64
+MAX_BATCH: Final = 128
+_PROMISE: Final = "small files"
+"""Under which name space is reserved for a batch."""
 logger = logging.getLogger("towline.storage")
 
 
@@ -33,8 +39,12 @@ class _SmallFile:
     content: Buffer
     digest: Digest
     answer: "asyncio.Future[Published]"
+    stored: StoredFile | None = None
+    """The file that has its name and, if that is true of it, its digest: nothing needs to be written then."""
     object_id: str = ""
-    refused: StorageError | None = None
+    """Of the object that was written for it."""
+    outcome: Published | StorageError | None = None
+    """What is known before there is a row."""
 
 
 class SmallFiles:
@@ -74,20 +84,37 @@ class SmallFiles:
                 _refuse(batch, refused)
 
     async def _publish(self, batch: list[_SmallFile]) -> None:
-        await self._workplace.disk.call(self._write_now, batch)
-        good = await self._still_wanted([small for small in batch if small.refused is None])
-        outcomes, disposable = await self._recorded(good)
+        names = [small.request.name for small in batch]
+        found = await self._workplace.catalog.read(lambda connection: rows.find_files(connection, names))
         for small in batch:
-            if small.answer.done():
-                continue
-            outcome = small.refused or outcomes[small.object_id]
-            if isinstance(outcome, StorageError):
-                small.answer.set_exception(outcome)
-            else:
-                small.answer.set_result(outcome)
+            small.stored = _same(small, found.get(small.request.name))
+        self._promise([small for small in batch if small.stored is None])
+        try:
+            await self._workplace.disk.call(self._write_now, batch)
+            written = await self._still_wanted([small for small in batch if small.outcome is None])
+            disposable = await self._recorded(written) if written else []
+        finally:
+            self._workplace.space.release(_PROMISE)
+        for small in batch:
+            _answer(small)
         self._workplace.dispose(disposable)
-        published = [key for key, outcome in outcomes.items() if isinstance(outcome, Published)]
+        published = [small.object_id for small in written if isinstance(small.outcome, Published)]
         await self._workplace.disk.call(self._seal_now, published)
+
+    def _promise(self, batch: list[_SmallFile]) -> None:
+        """Space for all of them; where there is less, for those that fit one after another."""
+        space = self._workplace.space
+        with suppress(NoSpace):
+            space.reserve(_PROMISE, sum(len(small.content) for small in batch))
+            return
+        promised = 0
+        for small in batch:
+            try:
+                space.reserve(_PROMISE, promised + len(small.content))
+            except NoSpace as refused:
+                small.outcome = NoSpace(len(small.content), max(0, refused.available - promised))
+            else:
+                promised += len(small.content)
 
     async def _still_wanted(self, written: list[_SmallFile]) -> list[_SmallFile]:
         """Those for which somebody waits: whoever was cut while the disk was slow publishes nothing afterwards."""
@@ -96,13 +123,14 @@ class SmallFiles:
             await self._workplace.disk.call(self._unlink_now, given_up)
         return wanted
 
-    async def _recorded(self, batch: list[_SmallFile]) -> tuple[dict[str, Published | StorageError], list[str]]:
+    async def _recorded(self, written: list[_SmallFile]) -> list[str]:
+        """Their rows, in one commit. Returns the objects that are to be unlinked."""
         try:
-            return await self._workplace.catalog.write(lambda connection: self._rows(connection, batch))
+            return await self._workplace.catalog.write(lambda connection: self._rows(connection, written))
         except WriteFailed:  # rows may name the objects: the next start deletes those that have none
             raise
         except StorageError:
-            await self._workplace.disk.call(self._unlink_now, [small.object_id for small in batch])
+            await self._workplace.disk.call(self._unlink_now, [small.object_id for small in written])
             raise
 
     def _unlink_now(self, object_ids: list[str]) -> None:
@@ -114,14 +142,14 @@ class SmallFiles:
                 logger.error("object %s could not be deleted: %s", object_id, failed)
 
     def _write_now(self, batch: list[_SmallFile]) -> None:
-        """Check digests, create and write what is right, sync it all at once. Raises OSError for the whole batch."""
+        """Check digests, create and write what is right and new, sync it all at once. Raises OSError for the whole
+        batch."""
         descriptors: list[int] = []
         object_ids: list[str] = []
         try:
             for small in batch:
-                actual = digest_bytes(small.content, small.digest.algorithm)
-                if actual != small.digest:
-                    small.refused = WrongDigest(small.digest, actual)
+                small.outcome = small.outcome or _known(small)
+                if small.outcome is not None:
                     continue
                 small.object_id = new_object_id()
                 descriptors.append(self._objects.create(small.object_id))
@@ -136,22 +164,32 @@ class SmallFiles:
             for descriptor in descriptors:
                 os.close(descriptor)
 
-    def _rows(
-        self, connection: Connection, batch: list[_SmallFile]
-    ) -> tuple[dict[str, Published | StorageError], list[str]]:
-        outcomes: dict[str, Published | StorageError] = {}
+    def _rows(self, connection: Connection, written: list[_SmallFile]) -> list[str]:
+        """Those whose names are free become rows together, the others one by one, after those before them."""
+        vacancies = Vacancies(connection, (small.request.name for small in written))
         now = self._workplace.clock()
-        for small in batch:
-            size = len(small.content)
-            try:
-                with connection.begin_nested() if is_limited(small.request) else nullcontext():
-                    outcomes[small.object_id] = rows.publish(
-                        connection, small.request, small.digest, size, small.object_id, now
-                    )
-            except (NameTaken, NotYours, QuotaExceeded) as refused:
-                outcomes[small.object_id] = refused
-                rows.dispose(connection, [small.object_id])
-        return outcomes, rows.disposable(connection)
+        new: list[StoredFile] = []
+        for small in written:
+            if vacancies.is_free(small.request.name) and not is_limited(small.request):
+                new.append(_new_file(small, now))
+                small.outcome = Published(new[-1])
+            else:
+                rows.insert_files(connection, new)
+                new = []
+                small.outcome = self._row(connection, small, now)
+            if isinstance(small.outcome, Published):
+                vacancies.take(small.outcome.file.name)
+        rows.insert_files(connection, new)
+        return rows.disposable(connection)
+
+    def _row(self, connection: Connection, small: _SmallFile, now: datetime) -> Published | StorageError:
+        size = len(small.content)
+        try:
+            with connection.begin_nested() if is_limited(small.request) else nullcontext():
+                return rows.publish(connection, small.request, small.digest, size, small.object_id, now)
+        except (NameTaken, NotYours, QuotaExceeded) as refused:
+            rows.dispose(connection, [small.object_id])
+            return refused
 
     def _seal_now(self, object_ids: list[str]) -> None:
         for object_id in object_ids:
@@ -159,7 +197,34 @@ class SmallFiles:
                 self._objects.chmod(object_id, PUBLISHED_MODE)
 
 
+def _same(small: _SmallFile, file: StoredFile | None) -> StoredFile | None:
+    """The file, if it has this content already, and the caller may know that."""
+    return file if file is not None and file.digest == small.digest and may_know(small.request, file) else None
+
+
+def _known(small: _SmallFile) -> Published | StorageError | None:
+    """What can be said of it without writing it."""
+    actual = digest_bytes(small.content, small.digest.algorithm)
+    if actual != small.digest:
+        return WrongDigest(small.digest, actual)
+    return Published(small.stored, unchanged=True) if small.stored is not None else None
+
+
+def _new_file(small: _SmallFile, now: datetime) -> StoredFile:
+    request = small.request
+    return rows.new_file(request, request.name, small.digest, len(small.content), small.object_id, now)
+
+
+def _answer(small: _SmallFile) -> None:
+    if small.answer.done():
+        return
+    if isinstance(small.outcome, StorageError):
+        small.answer.set_exception(small.outcome)
+    elif small.outcome is not None:
+        small.answer.set_result(small.outcome)
+
+
 def _refuse(batch: list[_SmallFile], error: StorageError) -> None:
     for small in batch:
-        if not small.answer.done():
-            small.answer.set_exception(error)
+        small.outcome = error
+        _answer(small)

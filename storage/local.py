@@ -391,12 +391,7 @@ class LocalStore:
         return await self._catalog.read(lambda connection: rows.find_completed(connection, upload_id, owner))
 
     async def put(self, request: UploadRequest, content: Buffer, digest: Digest) -> Published:
-        key = secrets.token_hex(8)
-        self._space.reserve(key, len(content))
-        try:
-            return await self._small_files.put(request, content, digest)
-        finally:
-            self._space.release(key)
+        return await self._small_files.put(request, content, digest)
 
     async def cancel(self, upload_id: str, owner: str, *, within: str = "") -> None:
         def work(connection: Connection) -> list[str]:

@@ -3,8 +3,7 @@
 Nothing here touches a disk or decides when; every function takes an open connection.
 """
 
-from collections.abc import Iterable
-from dataclasses import asdict
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
 
@@ -35,6 +34,9 @@ SORTED_BY: Final[dict[SortKey, sa.Column[Any]]] = {
     "created": files.c.created,
     "modified": files.c.modified_or_never,
 }
+_INSERT_FILE = sa.insert(files)
+_ASKED = sa.func.json_each(sa.bindparam("names", type_=sa.JSON)).table_valued("value")
+_FILES_OF_NAMES = sa.select(files).where(files.c.name.in_(sa.select(_ASKED.c.value)))
 
 # ------------------------------------------------------------------------------------------------------- files
 
@@ -58,6 +60,12 @@ def stored_file(row: Row[Any]) -> StoredFile:
 def find_file(connection: Connection, name: Name) -> StoredFile | None:
     row = connection.execute(sa.select(files).where(files.c.name == name.value)).one_or_none()
     return None if row is None else stored_file(row)
+
+
+def find_files(connection: Connection, names: Iterable[Name]) -> dict[Name, StoredFile]:
+    """Those of the names that files have, in exactly this spelling."""
+    found = connection.execute(_FILES_OF_NAMES, {"names": [name.value for name in names]})
+    return {file.name: file for file in map(stored_file, found)}
 
 
 def find_file_by_id(connection: Connection, file_id: str) -> StoredFile | None:
@@ -102,9 +110,22 @@ def publish(
         return Published(settled.unchanged, unchanged=True)
     if settled.replaced is not None:
         delete_file(connection, settled.replaced)
-    file = StoredFile(
+    file = new_file(request, settled.name, digest, size, object_id, now)
+    insert_files(connection, [file])
+    # who was to replace a file was promised its bytes too, and it may be gone
+    unpromised = not promised or request.if_exists == "replace"
+    if unpromised and outgrows(request, size, settled.replaced):
+        quota_rows.check(connection, request, size)
+    return Published(file)
+
+
+def new_file(
+    request: UploadRequest, name: Name, digest: Digest, size: int, object_id: str, now: datetime
+) -> StoredFile:
+    """What the request's content becomes under this name."""
+    return StoredFile(
         file_id=object_id,
-        name=settled.name,
+        name=name,
         size=size,
         digest=digest,
         content_type=request.content_type,
@@ -115,13 +136,29 @@ def publish(
         via=request.via,
         metadata=request.metadata,
     )
-    texts = {"name": file.name.value, "name_key": file.name.key, "digest": str(digest)}
-    connection.execute(sa.insert(files).values(asdict(file) | texts))
-    # who was to replace a file was promised its bytes too, and it may be gone
-    unpromised = not promised or request.if_exists == "replace"
-    if unpromised and outgrows(request, size, settled.replaced):
-        quota_rows.check(connection, request, size)
-    return Published(file)
+
+
+def insert_files(connection: Connection, new: Sequence[StoredFile]) -> None:
+    """Rows of files whose names are free."""
+    if new:
+        connection.execute(_INSERT_FILE, [_file_values(file) for file in new])
+
+
+def _file_values(file: StoredFile) -> dict[str, Any]:
+    return {
+        "file_id": file.file_id,
+        "name": file.name.value,
+        "name_key": file.name.key,
+        "size": file.size,
+        "digest": str(file.digest),
+        "content_type": file.content_type,
+        "modified": file.modified,
+        "created": file.created,
+        "owner": file.owner,
+        "metadata": file.metadata,
+        "uploader": file.uploader,
+        "via": file.via,
+    }
 
 
 def rename_file(connection: Connection, name: Name, new_name: Name) -> StoredFile:

@@ -1,5 +1,6 @@
 """Two cannot both be promised the last gigabyte."""
 
+import asyncio
 import os
 from pathlib import Path
 
@@ -8,8 +9,9 @@ import pytest
 from storage.errors import NoSpace
 from storage.local import LocalStore
 from storage.space import LINGER, Space
-from storage.store import UploadRequest
+from storage.store import FileQuery, Published, UploadRequest
 from tests.storage.conformance.asking import ManualClock
+from transfer.protocol.digest import digest_bytes
 from transfer.protocol.names import Name
 
 GIB = 1 << 30
@@ -79,3 +81,25 @@ async def test_an_upload_that_does_not_fit_is_refused_before_its_first_byte(tmp_
                     pass
         assert len(await store.unfinished("me")) == 1
         assert len([path for path in (tmp_path / "data" / "objects").rglob("*") if path.is_file()]) == 1
+
+
+async def test_on_a_full_disk_small_files_are_refused_one_by_one(tmp_path: Path) -> None:
+    """What is stored already needs no space, and nothing needs none."""
+
+    async def put(store: LocalStore, name: str, content: bytes) -> Published:
+        request = UploadRequest(name=Name.parse(name), size=len(content), owner="ann")
+        return await store.put(request, content, digest_bytes(content))
+
+    async with LocalStore(tmp_path / "data") as store:
+        before = await put(store, "there", b"content")
+    async with LocalStore(tmp_path / "data", min_free_bytes=1 << 62) as store:
+        outcomes = await asyncio.gather(
+            put(store, "new", b"content"),
+            put(store, "there", b"content"),
+            put(store, "empty", b""),
+            return_exceptions=True,
+        )
+        stored = {file.name.value: file for file in (await store.list_files(FileQuery())).files}
+    assert repr(outcomes[0]) == repr(NoSpace(7, 0))
+    assert list(outcomes[1:]) == [Published(before.file, unchanged=True), Published(stored["empty"])]
+    assert stored.keys() == {"empty", "there"}

@@ -280,6 +280,30 @@ async def test_many_small_files_at_once_are_all_published_and_each_name_once(kep
     assert await is_there(store, "fought.bin", made(50, seed=1000 + winners[0]))
 
 
+async def test_small_files_at_once_stand_in_each_others_way_as_one_after_another(store: Store) -> None:
+    await put(store, "there/below", b"before")
+    wanted = ["a", "a/b", "c/d", "c", "E", "e", "there", "there/other", "There/Below", "c/d/f", "g"]
+    outcomes = await asyncio.gather(*(put(store, name, name.encode()) for name in wanted), return_exceptions=True)
+    published = [name for name, outcome in zip(wanted, outcomes, strict=True) if isinstance(outcome, Published)]
+    assert published == ["a", "c/d", "E", "there/other", "g"]
+    assert all(isinstance(outcome, Published | NameTaken) for outcome in outcomes)
+    assert await names(store) == sorted([*published, "there/below"])
+
+
+async def test_small_files_at_once_get_different_numbers(store: Store) -> None:
+    requests = [ask("cat.jpg", if_exists="rename") for _ in range(3)] + [ask("cat (3).jpg")]
+    contents = [bytes([number]) for number in range(4)]
+    outcomes = await asyncio.gather(
+        *(
+            store.put(request, content, digest_bytes(content))
+            for request, content in zip(requests, contents, strict=True)
+        ),
+        return_exceptions=True,
+    )
+    assert [type(outcome) for outcome in outcomes] == [Published, Published, Published, NameTaken]
+    assert await names(store) == ["cat (2).jpg", "cat (3).jpg", "cat.jpg"]
+
+
 async def test_a_completed_upload_is_known_to_its_owner_alone(store: Store) -> None:
     upload_id, published = await upload(store, ask(), b"mine")
     assert await store.find_completed(upload_id, ANN) == published
