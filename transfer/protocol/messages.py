@@ -449,14 +449,15 @@ def _read_reply(kinds: TypeAdapter[Reply], text: str) -> Reply:
 def read_object(text: str) -> dict[str, Any]:
     """Strict JSON: one object, no NaN or infinity, no duplicate keys, depth ≤ 8. Raises BadMessage."""
     try:
-        value = json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constants)
+        value = _DECODER.decode(text)
     except RecursionError:
         raise BadMessage("JSON nested too deeply", limit=limits.MAX_JSON_DEPTH) from None
     except ValueError as refused:
         raise BadMessage(f"not strict JSON: {refused}: {_excerpt(text)}") from None
     if not isinstance(value, dict):
         raise BadMessage(f"expected a JSON object, got {_excerpt(text)}")
-    if _deeper_than(value, limits.MAX_JSON_DEPTH):
+    opened = text.count("{") + text.count("[")
+    if opened > limits.MAX_JSON_DEPTH and _deeper_than(value, limits.MAX_JSON_DEPTH):
         raise BadMessage(
             f"JSON nested deeper than {limits.MAX_JSON_DEPTH}",
             limit=limits.MAX_JSON_DEPTH,
@@ -473,6 +474,9 @@ def _no_duplicates(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
 
 def _no_constants(constant: str) -> JsonValue:
     raise ValueError(f"{constant} is not JSON (RFC 8259, section 6)")
+
+
+_DECODER: Final = json.JSONDecoder(object_pairs_hook=_no_duplicates, parse_constant=_no_constants)
 
 
 def _deeper_than(value: JsonValue, depth: int) -> bool:
