@@ -1,6 +1,7 @@
 """What a session of `/ws` answers: one turn for each operation, sent in the order of the headers."""
 
 import asyncio
+from collections import deque
 from dataclasses import dataclass, field
 
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDisconnected
@@ -15,18 +16,21 @@ from transfer.uploads import Operation
 Reply = ServerMessage | ProxyReadyMessage
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Turn:
     """An operation's place in the order: its replies, and when it is over."""
 
     ref: int | None
-    replies: "asyncio.Queue[Reply | None]" = field(default_factory=asyncio.Queue)
+    something: asyncio.Event
+    """Set when there may be something to send, in whichever turn."""
+    replies: deque[Reply] = field(default_factory=deque)
     over: asyncio.Event = field(default_factory=asyncio.Event)
     operation: Operation | None = None
     work: "asyncio.Task[None] | None" = None
 
     def reply(self, message: Reply) -> None:
-        self.replies.put_nowait(message if self.ref is None else message.model_copy(update={"ref": self.ref}))
+        self.replies.append(message if self.ref is None else message.model_copy(update={"ref": self.ref}))
+        self.something.set()
 
 
 class Replies:
@@ -35,28 +39,34 @@ class Replies:
     def __init__(self, websocket: WebSocket, log: SessionLog) -> None:
         self._websocket = websocket
         self._log = log
-        self._order: asyncio.Queue[Turn] = asyncio.Queue(limits.MAX_UNANSWERED)
+        self._order: deque[Turn] = deque()
+        """The turns that were not sent to their ends."""
+        self._something = asyncio.Event()
+        self._sent = asyncio.Event()
         self.turns: list[Turn] = []
         self.draining = False
         """The server stops: others are still to be answered when one hears of it."""
 
     async def begin(self, ref: int | None) -> Turn:
         """A turn after all others. Waits while too many are unanswered."""
-        turn = Turn(ref)
+        turn = Turn(ref, self._something)
         self.turns.append(turn)
-        await self._order.put(turn)
+        while len(self._order) >= limits.MAX_UNANSWERED:
+            await self._one_more_sent()
+        self._order.append(turn)
         return turn
 
     def end(self, turn: Turn) -> None:
         """Nothing more is replied to it."""
-        turn.replies.put_nowait(None)
         turn.over.set()
         self.turns.remove(turn)
+        self._something.set()
 
     async def at_once(self, message: Reply) -> None:
         """Reply to what belongs to no operation, in the midst of the one whose turn it is."""
         if self.turns:
-            self.turns[0].replies.put_nowait(message)
+            self.turns[0].replies.append(message)
+            self._something.set()
         else:
             turn = await self.begin(None)
             turn.reply(message)
@@ -64,16 +74,27 @@ class Replies:
 
     async def all_sent(self) -> None:
         """Until every turn is over and sent."""
-        await self._order.join()
+        while self._order:
+            await self._one_more_sent()
+
+    async def _one_more_sent(self) -> None:
+        self._sent.clear()
+        await self._sent.wait()
 
     async def send_all(self) -> None:
         """Send until cancelled; once the connection is gone, drop what comes."""
         gone = False
         while True:
-            turn = await self._order.get()
-            while (message := await turn.replies.get()) is not None:
+            turn = self._order[0] if self._order else None
+            if turn is not None and turn.replies:
+                message = turn.replies.popleft()
                 gone = gone or not await self.send(message)
-            self._order.task_done()
+            elif turn is not None and turn.over.is_set():
+                self._order.popleft()
+                self._sent.set()
+            else:
+                self._something.clear()
+                await self._something.wait()
 
     async def send(self, message: Reply) -> bool:
         """Send it now, and close where its error says so. Returns whether the connection can take more. A farewell to a

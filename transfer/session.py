@@ -334,11 +334,12 @@ class Session:
 
     async def _begin(self, message: UploadHeader | EofMessage, group: asyncio.TaskGroup) -> None:
         self._log.mode("upload")
-        before = list(self._replies.turns)
+        small = isinstance(message, UploadHeader) and is_small(message)
+        before = [] if small else list(self._replies.turns)
         turn = await self._next_turn(message.ref)
         operation: SmallUpload | UploadOperation
-        if isinstance(message, UploadHeader) and is_small(message):
-            operation, before = SmallUpload(self._shared, message, turn.reply), []
+        if isinstance(message, UploadHeader) and small:
+            operation = SmallUpload(self._shared, message, turn.reply)
         else:
             operation = UploadOperation(self._shared, message, turn.reply)
         turn.operation = operation
