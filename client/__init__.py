@@ -9,7 +9,7 @@ TOWLINE_TOKEN or what `towline login` kept says who calls; see `connect`.
 
 from pathlib import Path
 
-from client.connection import Connection, Item, connect, visit
+from client.connection import Connection, connect, visit
 from client.credentials import TokenInTheClear, TokenRefused
 from client.errors import CannotConnect, ClientError, GaveUp, SourceChanged, TunnelClosed
 from client.http import UnfinishedUpload, WhoAmI
@@ -17,6 +17,7 @@ from client.link_urls import NoLink
 from client.links import RequestLink, ShareLink
 from client.progress import Complete, Event, Failed, Listener, ignore
 from client.shared_file import PasswordWanted, download_shared
+from client.small_files import Item
 from client.source import UploadSource
 from client.token_sources import BadToken, TokenGiven
 from client.tunnel import Tunnel

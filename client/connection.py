@@ -19,9 +19,10 @@ from client.errors import CannotConnect, ClientError, ConnectionBroken, GaveUp
 from client.http import HttpApi, UnfinishedUpload, WhoAmI, base_url
 from client.link_urls import parse_link
 from client.links import Links
-from client.pipeline import Pipeline, SmallFile, read_small
+from client.pipeline import Pipeline
 from client.progress import Complete, Failed, Listener, ignore
 from client.retry import GIVE_UP_AFTER, Patience
+from client.small_files import HeaderOf, Item, SmallFileReader
 from client.source import Source, UploadSource, open_source
 from client.speed import SpeedLimit
 from client.tls import tls_context
@@ -36,14 +37,6 @@ from transfer.protocol.errors import BadMessage, Superseded, TransferError, Unau
 from transfer.protocol.errors import InvalidName as InvalidNameError
 from transfer.protocol.messages import EchoMessage, ErrorMessage, FileEntry, IfExists, TextHeader, UploadHeader
 from transfer.protocol.names import InvalidName, Name
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """A file to upload, and the name it is to have."""
-
-    path: Path
-    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,41 +150,28 @@ class Connection:
         """Upload files: first the small ones, one after another without waiting for answers, then the others. One
         that is refused or cannot be read gives `Failed`, and the rest goes on. Raises GaveUp, CannotConnect,
         Superseded, Unauthorized."""
-        large: list[tuple[Item, UploadHeader]] = []
-        failed: list[Failed] = []
 
-        def header_of(item: Item) -> UploadHeader:
-            return upload_header(item.name, if_exists=if_exists, digest_algorithm=digest_algorithm)
+        def header_of(name: str, **fields: object) -> UploadHeader:
+            return upload_header(name, if_exists=if_exists, digest_algorithm=digest_algorithm, **fields)
 
-        async def small_ones() -> AsyncIterator[SmallFile]:
-            async for item in _each(items):
-                try:
-                    header = header_of(item)
-                    async with open_source(item.path) as source:
-                        if source.size is not None and source.size <= limits.SMALL_FILE_BYTES:
-                            yield await read_small(source, header)
-                        else:
-                            large.append((item, header))
-                except (ClientError, TransferError, OSError) as error:
-                    failed.append(Failed(name=item.name, error=error))
-
+        reader = SmallFileReader(items, header_of)
         patience = Patience(self._give_up_after)
-        pipeline = Pipeline(self._exclusive_wire, small_ones(), patience, on_event, self._speed_limit)
+        pipeline = Pipeline(self._exclusive_wire, reader.files(), patience, on_event, self._speed_limit)
         async for result in pipeline.results():
             on_event(result)
             yield result
-        for failure in failed:
+        for failure in reader.failed:
             on_event(failure)
             yield failure
-        for item, header in large:
-            result = await self._upload_one_of_many(item, header, on_event)
+        for item in reader.large:
+            result = await self._upload_one_of_many(item, header_of, on_event)
             on_event(result)
             yield result
 
-    async def _upload_one_of_many(self, item: Item, header: UploadHeader, listener: Listener) -> Complete | Failed:
+    async def _upload_one_of_many(self, item: Item, header_of: HeaderOf, listener: Listener) -> Complete | Failed:
         try:
             async with open_source(item.path) as source:
-                header = header.model_copy(update={"size": source.size, "modified": source.modified})
+                header = header_of(item.name, size=source.size, modified=source.modified)
                 return await self._upload(source, header, listener)
         except (TransferError, OSError, ClientError) as error:
             if stops_everything(error):
@@ -347,12 +327,3 @@ def text_header(text: str) -> TextHeader:
     if size > limits.MAX_TEXT_BYTES:
         raise BadMessage(f"a text of {size} bytes is longer than {limits.MAX_TEXT_BYTES}", limit=limits.MAX_TEXT_BYTES)
     return TextHeader(text=text)
-
-
-async def _each(items: AsyncIterable[Item] | Iterable[Item]) -> AsyncIterator[Item]:
-    if isinstance(items, AsyncIterable):
-        async for item in items:
-            yield item
-    else:
-        for item in items:
-            yield item

@@ -1,51 +1,30 @@
-"""Many small files on one connection: header, bytes and eof of each follow one another without waiting for answers.
+"""Many small files on one connection: header, bytes and eof of each follow one another without waiting for answers, and
+many of these go into one write.
 
 Answers come in order and carry the file's `ref`. What was not answered when a connection broke is sent again on the
 next: the server says `unchanged` for what it had published.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Final
 
 from client.credentials import TokenRefused
-from client.errors import ConnectionBroken, SourceChanged
+from client.errors import ConnectionBroken
 from client.progress import Complete, Failed, Listener, Waiting
 from client.retry import Patience, asked_delay
-from client.source import Source
+from client.small_files import SmallFile
 from client.speed import SpeedLimit
 from client.uploader import Opener
 from client.wire import Wire
 from transfer.protocol import limits
-from transfer.protocol.digest import Digest, digest_bytes
 from transfer.protocol.errors import TransferError
-from transfer.protocol.messages import CompleteMessage, EofMessage, ErrorMessage, UploadHeader
+from transfer.protocol.messages import CompleteMessage, EofMessage, ErrorMessage
 
-MAX_UNANSWERED: Final = limits.MAX_UNANSWERED // 2
-
-
-@dataclass(slots=True)
-class SmallFile:
-    """A whole file in memory; `sent_bytes` counts what went on the wire for it."""
-
-    header: UploadHeader
-    content: bytes
-    digest: Digest
-    sent_bytes: int = 0
-
-
-async def read_small(source: Source, header: UploadHeader) -> SmallFile:
-    """Read and hash a source of at most `limits.SMALL_FILE_BYTES`. Raises SourceChanged, OSError."""
-    assert source.size is not None
-    content = await source.read(0, source.size) if source.size else b""
-    await source.check()
-    if len(content) != source.size:
-        raise SourceChanged(source.name)
-    digest = digest_bytes(content, header.digest_algorithm)
-    update = {"size": len(content), "offset": 0, "digest": digest, "modified": header.modified or source.modified}
-    return SmallFile(header.model_copy(update=update), content, digest)
+WRITE_BYTES: Final = limits.FIRST_WINDOW // 16
+"""About how much is written to the socket at once."""
 
 
 class Pipeline:
@@ -54,7 +33,7 @@ class Pipeline:
     def __init__(
         self,
         open_wire: Opener,
-        files: AsyncIterator[SmallFile],
+        files: AsyncIterator[list[SmallFile]],
         patience: Patience,
         listener: Listener,
         speed_limit: SpeedLimit,
@@ -66,7 +45,7 @@ class Pipeline:
         self._speed_limit = speed_limit
         self._unanswered: dict[int, SmallFile] = {}
         self._bytes = 0
-        self._next_ref = 0
+        self._read_ahead: deque[SmallFile] = deque()
         self._exhausted = False
         self._changed = asyncio.Event()
         self._results: asyncio.Queue[Complete | Failed | None] = asyncio.Queue()
@@ -113,10 +92,10 @@ class Pipeline:
         self._failure: Exception | None = None
         reader = asyncio.create_task(self._read(wire))
         try:
-            for ref, file in list(self._unanswered.items()):
-                await self._send(wire, ref, file)
-            while (following := await self._following()) is not None:
-                await self._send(wire, *following)
+            for file in list(self._unanswered.values()):
+                await self._send(wire, [file])
+            while following := await self._following():
+                await self._send(wire, following)
             while self._unanswered:
                 await self._wait()
         except ConnectionBroken as broken:
@@ -126,27 +105,42 @@ class Pipeline:
             reader.cancel()
             await asyncio.wait([reader])
 
-    async def _following(self) -> tuple[int, SmallFile] | None:
-        """The next file, once the window has room for it; None after the last."""
-        while self._unanswered and (len(self._unanswered) >= MAX_UNANSWERED or self._bytes >= limits.FIRST_WINDOW // 2):
+    async def _following(self) -> list[SmallFile]:
+        """The next files, as soon as the window has room for one; none after the last."""
+        if not self._read_ahead and not self._exhausted:
+            self._read_ahead.extend(await anext(self._files, []))
+            self._exhausted = not self._read_ahead
+        while self._read_ahead and not self._has_room(self._read_ahead[0]):
             await self._wait()
-        file = None if self._exhausted else await anext(self._files, None)
-        if file is None:
-            self._exhausted = True
-            return None
-        self._next_ref += 1
-        self._unanswered[self._next_ref] = file
-        self._bytes += len(file.content)
-        return self._next_ref, file
+        files: list[SmallFile] = []
+        size = 0
+        while self._read_ahead and size < WRITE_BYTES and self._has_room(self._read_ahead[0]):
+            file = self._read_ahead.popleft()
+            self._unanswered[file.ref] = file
+            self._bytes += len(file.content)
+            size += len(file.content)
+            files.append(file)
+        return files
 
-    async def _send(self, wire: Wire, ref: int, file: SmallFile) -> None:
+    def _has_room(self, file: SmallFile) -> bool:
+        """Whether this one may be sent before others are answered, by what is known of every server."""
+        fits = self._bytes + len(file.content) <= limits.FIRST_WINDOW
+        return not self._unanswered or (fits and len(self._unanswered) < limits.MAX_UNANSWERED)
+
+    async def _send(self, wire: Wire, files: list[SmallFile]) -> None:
         await wire.keep_authorized()
-        await wire.send(file.header.model_copy(update={"ref": ref}))
-        for piece in self._speed_limit.pieces(file.content):
-            await wire.send_frame(piece)
-            file.sent_bytes += len(piece)
-            await self._speed_limit.moved(len(piece))
-        await wire.send(EofMessage(digest=file.digest))
+        frames: list[str | bytes] = []
+        for file in files:
+            frames.append(file.header.to_json())
+            for piece in self._speed_limit.pieces(file.content):
+                frames.append(piece)
+                file.sent_bytes += len(piece)
+                if self._speed_limit.is_set:
+                    await wire.send_frames(frames)
+                    frames = []
+                    await self._speed_limit.moved(len(piece))
+            frames.append(EofMessage(digest=file.digest).to_json())
+        await wire.send_frames(frames)
 
     async def _wait(self) -> None:
         if self._failure is None:

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from client.connection import Item
 from client.http import parse_name
+from client.small_files import Item
 from transfer.protocol.errors import InvalidName
 
 

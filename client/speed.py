@@ -26,6 +26,11 @@ class SpeedLimit:
         self._clock = clock
         self._sleep = sleep
 
+    @property
+    def is_set(self) -> bool:
+        """Whether there is a limit."""
+        return self._bucket is not None
+
     def piece_of(self, size: int) -> int:
         """How many of so many bytes to move at a time."""
         return size if self._bucket is None else min(size, self._piece)

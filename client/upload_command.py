@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from client.connection import Connection, Item
+from client.connection import Connection
 from client.display import Display
 from client.errors import ClientError
 from client.outcome import Exit, outcome_of
 from client.progress import Complete, Failed
 from client.selection import Selection
+from client.small_files import Item
 from client.source import UploadSource
 from client.wording import size_words
 from transfer.protocol.messages import IfExists

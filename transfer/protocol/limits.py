@@ -45,7 +45,7 @@ SMALL_FILE_BYTES: Final = MIB
 """A file with `"offset":0` up to this size is kept in memory and published in a batch."""
 FIRST_WINDOW: Final = 4 * MIB
 """What a client may send before the first `ready` of a connection."""
-MAX_UNANSWERED: Final = 256
+MAX_UNANSWERED: Final = 1_024
 """Operations that a client may have open without an answer."""
 
 MAX_LISTING: Final = 1_000
