@@ -105,8 +105,11 @@ class BarsDisplay:
     """A bar for the file that moves and, for several files, one for all of them; lines that stay above them. It draws
     nothing before something moves: what is typed behind a prompt would be drawn over."""
 
-    def __init__(self, console: Console, stdout: TextIO, *, redraw_by_itself: bool = True) -> None:
+    def __init__(
+        self, console: Console, stdout: TextIO, *, redraw_by_itself: bool = True, verbose: bool = False
+    ) -> None:
         self._console = console
+        self._verbose = verbose
         self._stdout = stdout
         self._progress = Progress(
             TextColumn(
@@ -156,7 +159,7 @@ class BarsDisplay:
         self._line(error_line(outcome, name), style="red")
 
     def show(self, event: Event) -> None:
-        line = line_of(event)
+        line = line_of(event, verbose=self._verbose)
         if line is not None and not isinstance(event, Waiting):  # the bar counts down
             self._line(line, style="red" if isinstance(event, Failed) else "")
         match event:

@@ -12,6 +12,7 @@ from typing import Self
 
 from pydantic import JsonValue
 
+from client.congestion import CongestionChoice
 from client.credentials import Credentials
 from client.credentials import Source as TokenSource
 from client.downloader import Downloader
@@ -62,6 +63,7 @@ class Connection:
         ca_file: Path | str | None = None,
         give_up_after: float = GIVE_UP_AFTER,
         limit_rate: float | None = None,
+        congestion: CongestionChoice = "auto",
     ) -> None:
         self.server = server
         """Its URL, as it was given."""
@@ -69,6 +71,7 @@ class Connection:
         self._tls = tls_context(server, ca_file)
         self._give_up_after = give_up_after
         self._speed_limit = SpeedLimit(limit_rate)
+        self._congestion = congestion
         self._turn = asyncio.Lock()
         self._wire: Wire | None = None
         self._wire_stack = AsyncExitStack()
@@ -87,7 +90,7 @@ class Connection:
         """The WebSocket, for one operation; after an error it is not used again."""
         async with self._turn:
             if self._wire is None:
-                opening = open_wire(self.server, self._credentials, tls=self._tls)
+                opening = open_wire(self.server, self._credentials, tls=self._tls, congestion=self._congestion)
                 self._wire = await self._wire_stack.enter_async_context(opening)
             try:
                 yield self._wire
@@ -261,6 +264,7 @@ def connect(
     ca_file: Path | str | None = None,
     give_up_after: float = GIVE_UP_AFTER,
     limit_rate: float | None = None,
+    congestion: CongestionChoice = "auto",
 ) -> Connection:
     """A connection to `server`, written like `https://files.example.org`; for `async with`.
 
@@ -271,11 +275,17 @@ def connect(
     Nothing is sent before the first operation, so a server that is away for a moment is no error. Uploads give up
     after `give_up_after` seconds without progress. Certificates of `https` servers are verified: with the authorities
     in the PEM file `ca_file`, or with those that the system trusts. Raises CannotConnect for a file that has none.
-    Its uploads and downloads together move at most `limit_rate` bytes of files a second, on average.
+    Its uploads and downloads together move at most `limit_rate` bytes of files a second, on average. `congestion` is
+    what uploads go by; see `client.congestion`.
     """
     credentials = Credentials(server, token_source(server, given=token))
     return Connection(
-        server, credentials=credentials, ca_file=ca_file, give_up_after=give_up_after, limit_rate=limit_rate
+        server,
+        credentials=credentials,
+        ca_file=ca_file,
+        give_up_after=give_up_after,
+        limit_rate=limit_rate,
+        congestion=congestion,
     )
 
 
@@ -285,6 +295,7 @@ def visit(
     ca_file: Path | str | None = None,
     give_up_after: float = GIVE_UP_AFTER,
     limit_rate: float | None = None,
+    congestion: CongestionChoice = "auto",
     warn: Callable[[str], None] | None = None,
 ) -> Connection:
     """A connection through a request link, for uploads only; for `async with`. The server puts the names below the
@@ -295,7 +306,12 @@ def visit(
     )
     credentials = Credentials(link.server, source, visitor=visitor_id(link, warn or _warned), warn=warn)
     return Connection(
-        link.server, credentials=credentials, ca_file=ca_file, give_up_after=give_up_after, limit_rate=limit_rate
+        link.server,
+        credentials=credentials,
+        ca_file=ca_file,
+        give_up_after=give_up_after,
+        limit_rate=limit_rate,
+        congestion=congestion,
     )
 
 

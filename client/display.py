@@ -45,14 +45,14 @@ class Display(AbstractContextManager["Display"], Protocol):
         """What went wrong, with the file or path that it is about."""
 
 
-def choose_display(*, as_json: bool, quiet: bool) -> Display:
-    """The display for this process: what was asked for, else what stderr is."""
+def choose_display(*, as_json: bool, quiet: bool, verbose: bool = False) -> Display:
+    """The display for this process: what was asked for, else what stderr is. `quiet` counts more than `verbose`."""
     if as_json:
         return JsonDisplay(sys.stdout)
     console = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
     if sys.stderr.isatty() and console.is_terminal and not console.is_dumb_terminal and not quiet:
-        return BarsDisplay(console, sys.stdout)
-    return PlainDisplay(sys.stdout, sys.stderr, quiet=quiet)
+        return BarsDisplay(console, sys.stdout, verbose=verbose)
+    return PlainDisplay(sys.stdout, sys.stderr, quiet=quiet, verbose=verbose)
 
 
 # -------------------------------------------------------------------------------------------------------------- JSON
@@ -131,10 +131,11 @@ def silence(stream: TextIO) -> None:
 class PlainDisplay:
     """A line when a file begins, resumes, waits and ends. When `quiet`, only what went wrong."""
 
-    def __init__(self, stdout: TextIO, stderr: TextIO, *, quiet: bool = False) -> None:
+    def __init__(self, stdout: TextIO, stderr: TextIO, *, quiet: bool = False, verbose: bool = False) -> None:
         self._stdout = stdout
         self._stderr = stderr
         self._quiet = quiet
+        self._verbose = verbose
 
     def __enter__(self) -> Self:
         return self
@@ -146,7 +147,7 @@ class PlainDisplay:
         pass
 
     def show(self, event: Event) -> None:
-        line = line_of(event)
+        line = line_of(event, verbose=self._verbose)
         if line is not None and (isinstance(event, Failed) or not self._quiet):
             self._say(line)
 

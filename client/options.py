@@ -7,6 +7,7 @@ from typing import Annotated, Final
 
 import typer
 
+from client.congestion import CongestionChoice
 from client.connection import Connection
 from client.credentials import Credentials
 from client.errors import CannotConnect
@@ -93,8 +94,18 @@ LimitRate = Annotated[
         show_default=False,
     ),
 ]
+Congestion = Annotated[
+    CongestionChoice,
+    typer.Option(
+        "--congestion",
+        help="How the sender paces itself: auto is bbr, where the system has it and the server is on another machine.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Write one JSON object a line to stdout, for programs.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say only what went wrong.")]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Say of each connection how far away the server is, and how it sends.")
+]
 GiveUpAfter = Annotated[
     float,
     typer.Option(
@@ -113,12 +124,18 @@ def connection_to(
     *,
     give_up_after: float = GIVE_UP_AFTER,
     limit_rate: float | None = None,
+    congestion: CongestionChoice = "auto",
 ) -> Connection:
     """The connection that the options ask for, with the user's token for that server. Raises CannotConnect."""
     source = token_source(server, file=token_file, warn=warn)
     credentials = Credentials(server, source, warn=warn)
     return Connection(
-        server, credentials=credentials, ca_file=ca_file, give_up_after=give_up_after, limit_rate=limit_rate
+        server,
+        credentials=credentials,
+        ca_file=ca_file,
+        give_up_after=give_up_after,
+        limit_rate=limit_rate,
+        congestion=congestion,
     )
 
 

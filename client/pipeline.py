@@ -90,6 +90,7 @@ class Pipeline:
 
     async def _converse(self, wire: Wire) -> None:
         self._failure: Exception | None = None
+        self._listener(wire.connected(""))
         reader = asyncio.create_task(self._read(wire))
         try:
             for file in list(self._unanswered.values()):

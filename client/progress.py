@@ -14,6 +14,21 @@ from transfer.protocol.messages import FileEntry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Connected:
+    """A connection to the server is there. `name` is empty where it is for several files."""
+
+    name: str
+    connections: int
+    """How many there are for this upload now."""
+    congestion: str | None
+    """What the sender goes by, as the system calls it; None where it does not say."""
+    reason: str | None
+    """Why that is not bbr."""
+    round_trip: float | None
+    """Seconds; None where the system does not say."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ready:
     """The server said where to go on: `offset` is durable; above 0 the upload is resumed there."""
 
@@ -120,7 +135,18 @@ class Downloaded:
 
 
 Event = (
-    Ready | Ack | Comparing | Resending | Verifying | Waiting | Complete | Failed | Receiving | Received | Downloaded
+    Connected
+    | Ready
+    | Ack
+    | Comparing
+    | Resending
+    | Verifying
+    | Waiting
+    | Complete
+    | Failed
+    | Receiving
+    | Received
+    | Downloaded
 )
 Listener = Callable[[Event], None]
 

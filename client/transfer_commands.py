@@ -15,12 +15,14 @@ from client.link_urls import is_url
 from client.options import (
     DEFAULT_SERVER,
     CaFile,
+    Congestion,
     GiveUpAfter,
     Json,
     LimitRate,
     Quiet,
     Server,
     TokenFile,
+    Verbose,
     connection_to,
     warn,
 )
@@ -63,8 +65,10 @@ def upload(
     token_file: TokenFile = None,
     give_up_after: GiveUpAfter = GIVE_UP_AFTER,
     limit_rate: LimitRate = None,
+    congestion: Congestion = "auto",
     as_json: Json = False,
     quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Upload files, or go on with uploads that were interrupted.
 
@@ -89,9 +93,23 @@ def upload(
 
     async def send(display: Display, selection: Selection) -> Exit:
         if to is not None:
-            to_server = visit(to, ca_file=ca_file, give_up_after=give_up_after, limit_rate=limit_rate, warn=warn)
+            to_server = visit(
+                to,
+                ca_file=ca_file,
+                give_up_after=give_up_after,
+                limit_rate=limit_rate,
+                congestion=congestion,
+                warn=warn,
+            )
         else:
-            to_server = connection_to(server, ca_file, token_file, give_up_after=give_up_after, limit_rate=limit_rate)
+            to_server = connection_to(
+                server,
+                ca_file,
+                token_file,
+                give_up_after=give_up_after,
+                limit_rate=limit_rate,
+                congestion=congestion,
+            )
         async with to_server as connection:
             command = UploadCommand(connection, display, if_exists, digest)
             if paths == ["-"] and name is not None:
@@ -104,7 +122,7 @@ def upload(
         # Looking into folders may take its time, and is over at once on Ctrl-C as long as no loop runs.
         return send(display, select([Path(path) for path in paths if path != "-"], name=name, prefix=prefix))
 
-    run(choose_display(as_json=as_json, quiet=quiet), work)
+    run(choose_display(as_json=as_json, quiet=quiet, verbose=verbose), work)
 
 
 def download(

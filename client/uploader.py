@@ -97,6 +97,7 @@ class Uploader:
         """One connection to its end. What it hears may end it at any await: a source can make us wait for ever."""
         self._failure = None
         self._sender.connected()
+        self._listener(wire.connected(self._name))
         reading, driving = asyncio.create_task(self._read(wire)), asyncio.create_task(self._drive(wire))
         try:
             await asyncio.wait([reading, driving], return_when=asyncio.FIRST_COMPLETED)

@@ -17,9 +17,11 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 from websockets.frames import CloseCode
 from websockets.typing import Subprotocol
 
+from client.congestion import CongestionChoice, choose_congestion, round_trip_of
 from client.credentials import Credentials, without_token
 from client.errors import CannotConnect, ConnectionBroken, TunnelClosed
 from client.problem import MAX_PROBLEM_BYTES, PROBLEM, media_type, read_problem, seconds_of
+from client.progress import Connected
 from client.tls import tls_refusal
 from transfer.protocol import limits
 from transfer.protocol.errors import Superseded, TransferError, Unauthorized
@@ -92,10 +94,29 @@ class Wire:
     """An open connection. Its methods raise ConnectionBroken when it is gone, Superseded when it was taken over,
     TokenRefused when the token in use is not good any more."""
 
-    def __init__(self, connection: ClientConnection, credentials: Credentials, token: SecretStr | None) -> None:
+    def __init__(
+        self,
+        connection: ClientConnection,
+        credentials: Credentials,
+        token: SecretStr | None,
+        *,
+        congestion: CongestionChoice = "system",
+    ) -> None:
         self._connection = connection
         self._credentials = credentials
         self._token = token
+        self._socket = connection.transport.get_extra_info("socket")
+        self._congestion = choose_congestion(self._socket, connection.remote_address[0], congestion)
+
+    def connected(self, name: str, *, connections: int = 1) -> Connected:
+        """What there is to say of it to whoever follows the upload of `name`, which has so many by now."""
+        return Connected(
+            name=name,
+            connections=connections,
+            congestion=self._congestion.name,
+            reason=self._congestion.reason,
+            round_trip=round_trip_of(self._socket),
+        )
 
     async def keep_authorized(self) -> None:
         """Present the newest token, where it is another one than that in use: to be called now and then."""
@@ -188,6 +209,7 @@ async def open_wire(
     *,
     tls: SSLContext | None = None,
     max_size: int = limits.MAX_REPLY_BYTES,
+    congestion: CongestionChoice = "system",
 ) -> AsyncIterator[Wire]:
     """Connect to a server, for messages of at most `max_size` bytes; without `tls`, one with TLS has to be one that the
     system trusts. Raises ConnectionBroken when trying again may help, else CannotConnect; and the server's own refusal,
@@ -223,7 +245,7 @@ async def open_wire(
         raise CannotConnect(server, _reason(failed)) from None
     _notice_stalls(connection)
     try:
-        yield Wire(connection, credentials, token)
+        yield Wire(connection, credentials, token, congestion=congestion)
     finally:
         await connection.close()
 

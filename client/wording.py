@@ -8,7 +8,7 @@ from pydantic import JsonValue
 from rich.filesize import decimal
 
 from client.outcome import Outcome, outcome_of
-from client.progress import Complete, Downloaded, Event, Failed, Ready, Receiving, Resending, Waiting
+from client.progress import Complete, Connected, Downloaded, Event, Failed, Ready, Receiving, Resending, Waiting
 
 Facts = Mapping[str, JsonValue]
 """What machines read instead of a sentence."""
@@ -45,10 +45,12 @@ def waiting_words(seconds: float, reason: str) -> str:
     return f"waiting for the network, retrying in {max(1, math.ceil(seconds))} s ({printable(reason)})"
 
 
-def line_of(event: Event) -> str | None:
-    """The line that stays on the screen for an event; None for those that only move a bar."""
+def line_of(event: Event, *, verbose: bool = False) -> str | None:
+    """The line that stays on the screen for an event; None for those that only move a bar, or are for the `verbose`."""
     name = printable(event.name)
     match event:
+        case Connected() if verbose:
+            return f"{name}: {_connected(event)}" if name else _connected(event)
         case Ready(offset=0) | Receiving(offset=0):
             size = "" if event.size is None else f", {size_words(event.size)}"
             return f"{name}: {'uploading' if isinstance(event, Ready) else 'downloading'}{size}"
@@ -73,6 +75,13 @@ def line_of(event: Event) -> str | None:
         case Failed():
             return f"{name}: {printable(outcome_of(event.error).message)}"
     return None
+
+
+def _connected(event: Connected) -> str:
+    number = f"connection {event.connections}: " if event.connections > 1 else "connected: "
+    trip = "" if event.round_trip is None else f"round trip {event.round_trip * 1e3:.3g} ms, "
+    because = f" ({event.reason})" if event.reason else ""
+    return f"{number}{trip}congestion control {event.congestion or 'unknown'}{because}"
 
 
 def _completed(event: Complete) -> str:

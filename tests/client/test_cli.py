@@ -76,6 +76,22 @@ async def test_without_a_terminal_an_upload_prints_plain_lines_to_stderr(towline
     assert ended.err == "cat.jpg: uploading, 3.0 MB\ncat.jpg: done, 3.0 MB (3.0 MB sent)\n"
 
 
+async def test_verbose_says_first_how_far_away_the_server_is_and_how_it_sends(towline: Towline) -> None:
+    towline.write("cat.jpg")
+    first, *further = (await towline("upload", "cat.jpg", "--verbose")).err.splitlines()
+    assert re.fullmatch(r"cat\.jpg: connected: (round trip .+ ms, )?congestion control \w+( \(.+ machine\))?", first)
+    assert [line.partition(" (")[0] for line in further] == ["cat.jpg: uploading, 3.0 MB", "cat.jpg: done, 3.0 MB"]
+
+
+@pytest.mark.parametrize("several", [False, True], ids=["large", "small"])
+async def test_what_is_sent_by_is_what_was_asked_for(towline: Towline, *, several: bool) -> None:
+    towline.write("one/a.bin")
+    towline.write("one/b.bin", b"small" * several)
+    ended = await towline("upload", "one" if several else "one/a.bin", "--congestion", "bbr", "--json")
+    for connected in (line for line in ended.objects if line["event"] == "connected"):
+        assert connected["congestion"] == "bbr" or "bbr" in str(connected["reason"])
+
+
 async def test_quiet_prints_nothing_when_all_went_well(towline: Towline) -> None:
     towline.write("cat.jpg")
     ended = await towline("upload", "cat.jpg", "-q")
@@ -151,7 +167,7 @@ async def test_stdin_is_uploaded_under_its_name(towline: Towline) -> None:
     file = ended.the("complete")["file"]
     assert isinstance(file, dict)
     assert (file["name"], file["digest"]) == ("logs/today", digest_of(CONTENT))
-    assert ended.objects[0]["size"] is None
+    assert ended.the("ready")["size"] is None
 
 
 async def test_another_digest_is_used_when_asked_for(towline: Towline) -> None:
@@ -401,7 +417,8 @@ async def test_being_taken_over_ends_with_75_and_says_how_to_take_it_back(
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdin.write(b"x" * 1_000)
-        assert json.loads(await process.stdout.readline())["event"] == "ready"
+        while json.loads(await process.stdout.readline())["event"] != "ready":
+            pass
         async with open_wire(server) as newcomer:
             await newcomer.send(UploadHeader(name=Name("log")))
             assert isinstance(await newcomer.receive(), ReadyMessage)

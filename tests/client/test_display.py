@@ -15,6 +15,7 @@ from client.progress import (
     Ack,
     Comparing,
     Complete,
+    Connected,
     Downloaded,
     Event,
     Failed,
@@ -49,6 +50,17 @@ def entry(name: str = "cat.jpg", size: int = 3_100_000) -> FileEntry:
 
 def ready(offset: int = 0, size: int | None = 3_100_000, name: str = "cat.jpg") -> Ready:
     return Ready(name=name, upload_id="k3V", offset=offset, size=size)
+
+
+def connected(
+    *,
+    name: str = "cat.jpg",
+    connections: int = 1,
+    congestion: str | None = "bbr",
+    reason: str | None = None,
+    round_trip: float | None = 0.1,
+) -> Connected:
+    return Connected(name=name, connections=connections, congestion=congestion, reason=reason, round_trip=round_trip)
 
 
 def complete(file: FileEntry | None = None, *, unchanged: bool = False, sent_bytes: int = 2_000_000) -> Complete:
@@ -95,12 +107,32 @@ def downloaded(*, unchanged: bool = False) -> Downloaded:
         (Receiving(name="cat.jpg", offset=0, size=3_100_000), "cat.jpg: downloading, 3.1 MB"),
         (Receiving(name="cat.jpg", offset=1_100_000, size=3_100_000), "cat.jpg: resumed at 1.1 MB of 3.1 MB"),
         (Received(name="cat.jpg", offset=5), None),
+        (connected(), None),
         (downloaded(), "photos/cat.jpg: done, 3.1 MB (2.0 MB received), cat.jpg"),
         (downloaded(unchanged=True), "photos/cat.jpg: unchanged, cat.jpg has this content already"),
     ],
 )
 def test_every_event_has_its_line_or_only_moves_a_bar(event: Event, line: str | None) -> None:
     assert line_of(event) == line
+
+
+@pytest.mark.parametrize(
+    ("event", "line"),
+    [
+        (connected(), "cat.jpg: connected: round trip 100 ms, congestion control bbr"),
+        (
+            connected(name="", congestion="cubic", reason="this system has no bbr", round_trip=0.00012),
+            "connected: round trip 0.12 ms, congestion control cubic (this system has no bbr)",
+        ),
+        (
+            connected(connections=3, congestion=None, reason="nobody knows", round_trip=None),
+            "cat.jpg: connection 3: congestion control unknown (nobody knows)",
+        ),
+        (ready(), "cat.jpg: uploading, 3.1 MB"),
+    ],
+)
+def test_the_verbose_read_more(event: Event, line: str) -> None:
+    assert line_of(event, verbose=True) == line
 
 
 @pytest.mark.parametrize(
