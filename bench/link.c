@@ -8,6 +8,7 @@
  * namespaces have no names: they are gone with the last process in them, however it ends.
  */
 #define _GNU_SOURCE
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -23,7 +24,8 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MAX_PACKET = 65536, AT_A_TIME = 64, SECOND = 1000000000 };
+enum { MAX_PACKET = 65536, MTU = 1500, WAITING = 20000, AT_A_TIME = 64, SECOND = 1000000000 };
+static const char client_address[] = "10.10.0.1", server_address[] = "10.10.0.2";
 
 typedef uint64_t nanoseconds;
 
@@ -68,8 +70,42 @@ static double chance(uint64_t *state)
     return (double)((z ^ (z >> 31)) >> 11) / (double)(1ULL << 53);
 }
 
+static void set(int control, unsigned long what, const char *name, struct ifreq request)
+{
+    strcpy(request.ifr_name, name);
+    if (ioctl(control, what, &request) != 0)
+        fail(name);
+}
+
+static struct ifreq with_address(const char *text)
+{
+    struct ifreq request = {0};
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = inet_addr(text)};
+    memcpy(&request.ifr_addr, &address, sizeof address);
+    return request;
+}
+
+/* Addresses, and a queue so long that the forwarder, and no burst, decides what is dropped. Connections learn nothing
+ * from those before them; everything else of TCP is as the system has it. */
+static void configure(const char *here, const char *there)
+{
+    int control = socket(AF_INET, SOCK_DGRAM, 0), metrics = open("/proc/sys/net/ipv4/tcp_no_metrics_save", O_WRONLY);
+    if (control < 0)
+        fail("a socket");
+    if (metrics < 0 || write(metrics, "1", 1) != 1)
+        fail("tcp_no_metrics_save");
+    close(metrics);
+    set(control, SIOCSIFADDR, "far", with_address(here));
+    set(control, SIOCSIFDSTADDR, "far", with_address(there));
+    set(control, SIOCSIFMTU, "far", (struct ifreq){.ifr_mtu = MTU});
+    set(control, SIOCSIFTXQLEN, "far", (struct ifreq){.ifr_qlen = WAITING});
+    set(control, SIOCSIFFLAGS, "far", (struct ifreq){.ifr_flags = IFF_UP});
+    set(control, SIOCSIFFLAGS, "lo", (struct ifreq){.ifr_flags = IFF_UP});
+    close(control);
+}
+
 /* A TUN device named "far" in a namespace of its own, whose descriptor goes to `namespace`. */
-static int new_end(int *namespace)
+static int new_end(int *namespace, const char *here, const char *there)
 {
     struct ifreq request = {.ifr_flags = IFF_TUN | IFF_NO_PI, .ifr_name = "far"};
     int tun;
@@ -81,6 +117,7 @@ static int new_end(int *namespace)
         fail("/dev/net/tun");
     if (ioctl(tun, TUNSETIFF, &request) != 0)
         fail("TUNSETIFF");
+    configure(here, there);
     return tun;
 }
 
@@ -173,8 +210,8 @@ int main(int argc, char **argv)
     ways[0].random = strtoull(argv[5], NULL, 10) * 2;
     ways[1].random = ways[0].random + 1;
 
-    ready[0].fd = ways[0].from = ways[1].to = new_end(&client_side);
-    ready[1].fd = ways[1].from = ways[0].to = new_end(&server_side);
+    ready[0].fd = ways[0].from = ways[1].to = new_end(&client_side, client_address, server_address);
+    ready[1].fd = ways[1].from = ways[0].to = new_end(&server_side, server_address, client_address);
     prctl(PR_SET_TIMERSLACK, 1000);
     sched_setscheduler(0, SCHED_FIFO, &urgent); /* a link does not wait for a processor; without the right it does */
     printf("ready %d %d\n", client_side, server_side);

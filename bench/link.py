@@ -6,9 +6,10 @@
 
 Packets are carried by bench/link.c, compiled when first needed, between two TUN devices: in a process of its own, ahead
 of all others for the processor. Each direction has the rate and the queue for itself; every packet of either direction
-is lost with the same chance, from a generator with a seed. Connections learn nothing from those before them
-(`tcp_no_metrics_save`); everything else of TCP is as the system has it. The namespaces have no names, and are gone with
-the last process in them, however this one ends. Needs root and a C compiler; `lacking` says so.
+is lost with the same chance, from a generator with a seed: the same seed loses the same packets, counted from the
+first. Connections learn nothing from those before them (`tcp_no_metrics_save`); everything else of TCP is as the system
+has it. The namespaces have no names, and are gone with the last process in them, however this one ends. Needs root and
+a C compiler; `lacking` says so.
 """
 
 import functools
@@ -22,14 +23,6 @@ from typing import Final, NamedTuple, Self
 SOURCE: Final = Path(__file__).with_suffix(".c")
 CLIENT_ADDRESS: Final = "10.10.0.1"
 SERVER_ADDRESS: Final = "10.10.0.2"
-MTU: Final = 1_500
-SET_UP: Final = f"""set -e
-ip link set lo up
-ip link set far mtu {MTU} txqueuelen 20000 up
-ip address add $0 peer $1 dev far
-echo 1 > /proc/sys/net/ipv4/tcp_no_metrics_save
-"""
-"""A transmit queue that the forwarder, and no burst, decides about."""
 
 
 class Carried(NamedTuple):
@@ -51,7 +44,7 @@ def lacking() -> str | None:
     """What this machine lacks for a link; None when nothing."""
     if os.geteuid() != 0:
         return "a link takes network namespaces, so it needs root"
-    for command, package in {"cc": "gcc", "ip": "iproute2", "nsenter": "util-linux"}.items():
+    for command, package in {"cc": "gcc", "nsenter": "util-linux"}.items():
         if shutil.which(command) is None:
             return f"there is no {command} here: install {package}"
     return None if Path("/dev/net/tun").exists() else "there is no /dev/net/tun here: load the module tun"
@@ -113,8 +106,6 @@ class Link:
             raise SystemExit("the link could not be made, see above")
         client, server = (f"--net=/proc/{forwarder.pid}/fd/{descriptor}" for descriptor in words[1:])
         self._namespaces = client, server
-        for enter, here, there in ((client, CLIENT_ADDRESS, SERVER_ADDRESS), (server, SERVER_ADDRESS, CLIENT_ADDRESS)):
-            subprocess.run(["nsenter", enter, "sh", "-c", SET_UP, here, there], check=True)
 
     def __exit__(self, *exc_info: object) -> None:
         if self._forwarder is None:
