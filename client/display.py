@@ -14,9 +14,7 @@ from pathlib import Path
 from typing import Protocol, Self, TextIO
 
 from pydantic import BaseModel, JsonValue
-from rich.console import Console
 
-from client.bars import BarsDisplay
 from client.outcome import Outcome, outcome_of
 from client.progress import Event, Failed
 from client.wording import Facts, error_line, line_of, printable
@@ -49,10 +47,18 @@ def choose_display(*, as_json: bool, quiet: bool, verbose: bool = False) -> Disp
     """The display for this process: what was asked for, else what stderr is. `quiet` counts more than `verbose`."""
     if as_json:
         return JsonDisplay(sys.stdout)
+    bars = None if quiet or not sys.stderr.isatty() else _bars(verbose=verbose)
+    return bars or PlainDisplay(sys.stdout, sys.stderr, quiet=quiet, verbose=verbose)
+
+
+def _bars(*, verbose: bool) -> Display | None:
+    """Bars, where the terminal can show them."""
+    from rich.console import Console  # for terminals alone: loading it takes a tenth of a command's start
+
+    from client.bars import BarsDisplay
+
     console = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
-    if sys.stderr.isatty() and console.is_terminal and not console.is_dumb_terminal and not quiet:
-        return BarsDisplay(console, sys.stdout, verbose=verbose)
-    return PlainDisplay(sys.stdout, sys.stderr, quiet=quiet, verbose=verbose)
+    return BarsDisplay(console, sys.stdout, verbose=verbose) if console.is_terminal and not console.is_dumb_terminal else None
 
 
 # -------------------------------------------------------------------------------------------------------------- JSON

@@ -109,19 +109,29 @@ class HttpApi:
         self._server = server
         self._credentials = credentials or Credentials(server, without_token(server))
         self._base = base_url(server)
-        self._client = httpx2.AsyncClient(
-            verify=tls or self._base.startswith("https:"),  # reading the system's certificates takes its time
-            trust_env=False,
-            follow_redirects=False,
-            timeout=httpx2.Timeout(SILENCE_SECONDS, connect=CONNECT_SECONDS),
-            headers={"Accept-Encoding": "identity", "User-Agent": "towline"},
-        )
+        self._tls = tls
+        self._made: httpx2.AsyncClient | None = None
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        await self._client.aclose()
+        if self._made is not None:
+            await self._made.aclose()
+
+    @property
+    def _client(self) -> httpx2.AsyncClient:
+        """Made for the first request: an upload has none, and loading what it needs takes a sixth of a command's
+        start."""
+        if self._made is None:
+            self._made = httpx2.AsyncClient(
+                verify=self._tls or self._base.startswith("https:"),  # reading the system's certificates takes its time
+                trust_env=False,
+                follow_redirects=False,
+                timeout=httpx2.Timeout(SILENCE_SECONDS, connect=CONNECT_SECONDS),
+                headers={"Accept-Encoding": "identity", "User-Agent": "towline"},
+            )
+        return self._made
 
     # ---------------------------------------------------------------------------------------------------- files
 
