@@ -22,8 +22,6 @@ from pathlib import Path
 from typing import Any, Final, Generic, Literal, TypeVar
 
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
 from sqlalchemy import event
 from sqlalchemy.engine import URL, Connection, Dialect, Engine
 from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
@@ -260,14 +258,30 @@ def _is_half_written(failed: BaseException) -> bool:
 
 def migrate(path: Path) -> None:
     """Make the catalog at `path`, or bring it to the newest schema. Raises StoreRefused, NoSpace, WriteFailed."""
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
     try:
         with connected(_connect(path, writes=True)) as connection:
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            if _schema_of(connection) != SCHEMA:
+                _upgrade(connection)
     except DBAPIError as failed:
         raise as_storage_error(failed) from failed
+
+
+def _schema_of(connection: Connection) -> str | None:
+    """Which migration a catalog has seen last; None before the first."""
+    if not sa.inspect(connection).has_table("alembic_version"):
+        return None
+    schema: str = connection.execute(sa.select(sa.text("version_num FROM alembic_version"))).scalar_one()
+    return schema
+
+
+def _upgrade(connection: Connection) -> None:
+    from alembic import command  # 9 MiB, and most starts find nothing to do
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
 
 
 @dataclass(slots=True)

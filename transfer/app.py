@@ -15,8 +15,8 @@ from storage.store import Store
 from transfer import __version__, files, health, pages, problems, unfinished
 from transfer.access import login
 from transfer.access.attempts import FailedAttempts
-from transfer.access.auth import Authenticator, NoTokenInUrl
-from transfer.access.jwt_tokens import JwtVerifier
+from transfer.access.auth import Authenticator, NoTokenInUrl, Verifier
+from transfer.access.jwt_settings import JwtSettings
 from transfer.access.watch import Watch
 from transfer.echo import Echo
 from transfer.edge.cross_origin import CrossOrigin
@@ -48,7 +48,7 @@ def create_app(settings: Settings, clock: Clock | None = None) -> FastAPI:
     )
 
     clock = clock or LoopClock()
-    verifier = None if settings.jwt is None else JwtVerifier(settings.jwt)
+    verifier = None if settings.jwt is None else _jwt_verifier(settings.jwt)
     attempts = FailedAttempts(clock)
     authenticator, watch = Authenticator(store, verifier=verifier, failed=attempts.failed), Watch(store)
 
@@ -88,6 +88,12 @@ def create_app(settings: Settings, clock: Clock | None = None) -> FastAPI:
     app.add_middleware(NoTokenInUrl)
     problems.install(app)
     return app
+
+
+def _jwt_verifier(settings: JwtSettings) -> Verifier:
+    from transfer.access.jwt_tokens import JwtVerifier  # 10 MiB of cryptography, for servers that need it
+
+    return JwtVerifier(settings)
 
 
 class _Service(FastAPI):

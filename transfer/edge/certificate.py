@@ -8,11 +8,12 @@ import ssl
 import stat
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
-
-from cryptography.x509 import Certificate, load_pem_x509_certificates
+from typing import TYPE_CHECKING, Final
 
 from transfer import logs
+
+if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
 
 WIRE_PROTOCOL: Final = "http/1.1"
 """What is spoken inside of TLS (RFC 7301)."""
@@ -48,8 +49,10 @@ class ServerCertificate:
         return leaf.not_valid_after_utc
 
 
-def _certificates(file: Path) -> list[Certificate]:
+def _certificates(file: Path) -> "list[Certificate]":
     """The certificates in a file, the server's own first."""
+    from cryptography.x509 import load_pem_x509_certificates  # 9 MiB, and most servers speak no TLS themselves
+
     try:
         return load_pem_x509_certificates(_content(file, "certificate"))
     except ValueError:
