@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 from pydantic import JsonValue
 
@@ -29,7 +29,7 @@ from client.speed import SpeedLimit
 from client.tls import tls_context
 from client.token_sources import TokenGiven, token_source
 from client.tunnel import Tunnel, open_tunnel
-from client.uploader import Uploader
+from client.uploader import Count, Uploader
 from client.visitor import visitor_id
 from client.wire import Wire, open_wire
 from transfer.protocol import limits
@@ -38,6 +38,9 @@ from transfer.protocol.errors import BadMessage, Superseded, TransferError, Unau
 from transfer.protocol.errors import InvalidName as InvalidNameError
 from transfer.protocol.messages import EchoMessage, ErrorMessage, FileEntry, IfExists, TextHeader, UploadHeader
 from transfer.protocol.names import InvalidName, Name
+
+MOST_ASKED_FOR: Final = 16
+"""Connections on one file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,7 @@ class Connection:
         give_up_after: float = GIVE_UP_AFTER,
         limit_rate: float | None = None,
         congestion: CongestionChoice = "auto",
+        connections: Count = "auto",
     ) -> None:
         self.server = server
         """Its URL, as it was given."""
@@ -72,6 +76,7 @@ class Connection:
         self._give_up_after = give_up_after
         self._speed_limit = SpeedLimit(limit_rate)
         self._congestion = congestion
+        self._connections = checked_count(connections)
         self._turn = asyncio.Lock()
         self._wire: Wire | None = None
         self._wire_stack = AsyncExitStack()
@@ -90,13 +95,15 @@ class Connection:
         """The WebSocket, for one operation; after an error it is not used again."""
         async with self._turn:
             if self._wire is None:
-                opening = open_wire(self.server, self._credentials, tls=self._tls, congestion=self._congestion)
-                self._wire = await self._wire_stack.enter_async_context(opening)
+                self._wire = await self._wire_stack.enter_async_context(self._another_wire())
             try:
                 yield self._wire
             except BaseException:
                 await self._drop_wire()
                 raise
+
+    def _another_wire(self) -> AbstractAsyncContextManager[Wire]:
+        return open_wire(self.server, self._credentials, tls=self._tls, congestion=self._congestion)
 
     async def _drop_wire(self) -> None:
         self._wire = None
@@ -140,7 +147,17 @@ class Connection:
 
     async def _upload(self, source: Source, header: UploadHeader, listener: Listener) -> Complete:
         patience = Patience(self._give_up_after)
-        return await Uploader(self._exclusive_wire, source, header, patience, listener, self._speed_limit).run()
+        uploader = Uploader(
+            self._exclusive_wire,
+            source,
+            header,
+            patience,
+            listener,
+            self._speed_limit,
+            self._another_wire,
+            self._connections,
+        )
+        return await uploader.run()
 
     async def upload_many(
         self,
@@ -265,6 +282,7 @@ def connect(
     give_up_after: float = GIVE_UP_AFTER,
     limit_rate: float | None = None,
     congestion: CongestionChoice = "auto",
+    connections: Count = "auto",
 ) -> Connection:
     """A connection to `server`, written like `https://files.example.org`; for `async with`.
 
@@ -277,6 +295,9 @@ def connect(
     in the PEM file `ca_file`, or with those that the system trusts. Raises CannotConnect for a file that has none.
     Its uploads and downloads together move at most `limit_rate` bytes of files a second, on average. `congestion` is
     what uploads go by; see `client.congestion`.
+
+    A large file goes by as many `connections`, at most 16; `auto` opens others beside the first where one does not fill
+    the link, as far away and with losses, and keeps them only if they make it faster. Raises ValueError for others.
     """
     credentials = Credentials(server, token_source(server, given=token))
     return Connection(
@@ -286,6 +307,7 @@ def connect(
         give_up_after=give_up_after,
         limit_rate=limit_rate,
         congestion=congestion,
+        connections=connections,
     )
 
 
@@ -296,6 +318,7 @@ def visit(
     give_up_after: float = GIVE_UP_AFTER,
     limit_rate: float | None = None,
     congestion: CongestionChoice = "auto",
+    connections: Count = "auto",
     warn: Callable[[str], None] | None = None,
 ) -> Connection:
     """A connection through a request link, for uploads only; for `async with`. The server puts the names below the
@@ -312,11 +335,19 @@ def visit(
         give_up_after=give_up_after,
         limit_rate=limit_rate,
         congestion=congestion,
+        connections=connections,
     )
 
 
 def _warned(sentence: str) -> None:
     warnings.warn(sentence, stacklevel=3)
+
+
+def checked_count(connections: Count) -> Count:
+    """Raises ValueError."""
+    if connections != "auto" and not 1 <= connections <= MOST_ASKED_FOR:
+        raise ValueError(f"{connections} connections: 1 to {MOST_ASKED_FOR}, or auto")
+    return connections
 
 
 def stops_everything(error: Exception) -> bool:

@@ -8,12 +8,13 @@ from typing import Annotated, Final
 import typer
 
 from client.congestion import CongestionChoice
-from client.connection import Connection
+from client.connection import MOST_ASKED_FOR, Connection, checked_count
 from client.credentials import Credentials
 from client.errors import CannotConnect
 from client.http import base_url
 from client.retry import GIVE_UP_AFTER
 from client.token_sources import token_source
+from client.uploader import Count
 from client.wording import printable
 
 DEFAULT_SERVER: Final = "http://127.0.0.1:8000"
@@ -45,6 +46,14 @@ def _token_file(value: Path | None) -> Path | None:
         raise typer.BadParameter("stdin is for content: give a file, or TOWLINE_TOKEN")
     _refuse_token(str(value or ""))
     return value
+
+
+def count_of(text: str) -> Count:
+    """How many connections: `auto`, or a number."""
+    try:
+        return "auto" if text == "auto" else checked_count(int(text))
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not auto, nor a number from 1 to {MOST_ASKED_FOR}") from None
 
 
 def rate_of(text: str) -> float:
@@ -101,6 +110,15 @@ Congestion = Annotated[
         help="How the sender paces itself: auto is bbr, where the system has it and the server is on another machine.",
     ),
 ]
+Connections = Annotated[
+    str,
+    typer.Option(
+        "--connections",
+        metavar="auto|N",
+        callback=lambda value: str(count_of(value)),
+        help="Send a large file by so many connections, 1 to 16; auto: more than one where that is faster.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Write one JSON object a line to stdout, for programs.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say only what went wrong.")]
 Verbose = Annotated[
@@ -125,6 +143,7 @@ def connection_to(
     give_up_after: float = GIVE_UP_AFTER,
     limit_rate: float | None = None,
     congestion: CongestionChoice = "auto",
+    connections: Count = "auto",
 ) -> Connection:
     """The connection that the options ask for, with the user's token for that server. Raises CannotConnect."""
     source = token_source(server, file=token_file, warn=warn)
@@ -136,6 +155,7 @@ def connection_to(
         give_up_after=give_up_after,
         limit_rate=limit_rate,
         congestion=congestion,
+        connections=connections,
     )
 
 

@@ -17,8 +17,7 @@ from client.progress import Complete, Failed, Listener, Waiting
 from client.retry import Patience, asked_delay
 from client.small_files import SmallFile
 from client.speed import SpeedLimit
-from client.uploader import Opener
-from client.wire import Wire
+from client.wire import Opener, Wire
 from transfer.protocol import limits
 from transfer.protocol.errors import TransferError
 from transfer.protocol.messages import CompleteMessage, EofMessage, ErrorMessage

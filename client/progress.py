@@ -40,10 +40,20 @@ class Ready:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ack:
-    """Every byte below `offset` survives a power cut."""
+    """Every byte below `offset` survives a power cut; while several connections send parts of the file, so many bytes
+    do."""
 
     name: str
     offset: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connections:
+    """So many connections send parts of the file from now on, and why."""
+
+    name: str
+    count: int
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +148,7 @@ Event = (
     Connected
     | Ready
     | Ack
+    | Connections
     | Comparing
     | Resending
     | Verifying

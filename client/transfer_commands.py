@@ -16,6 +16,7 @@ from client.options import (
     DEFAULT_SERVER,
     CaFile,
     Congestion,
+    Connections,
     GiveUpAfter,
     Json,
     LimitRate,
@@ -24,6 +25,7 @@ from client.options import (
     TokenFile,
     Verbose,
     connection_to,
+    count_of,
     warn,
 )
 from client.outcome import Exit
@@ -66,6 +68,7 @@ def upload(
     give_up_after: GiveUpAfter = GIVE_UP_AFTER,
     limit_rate: LimitRate = None,
     congestion: Congestion = "auto",
+    connections: Connections = "auto",
     as_json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -99,6 +102,7 @@ def upload(
                 give_up_after=give_up_after,
                 limit_rate=limit_rate,
                 congestion=congestion,
+                connections=count_of(connections),
                 warn=warn,
             )
         else:
@@ -109,6 +113,7 @@ def upload(
                 give_up_after=give_up_after,
                 limit_rate=limit_rate,
                 congestion=congestion,
+                connections=count_of(connections),
             )
         async with to_server as connection:
             command = UploadCommand(connection, display, if_exists, digest)

@@ -5,18 +5,22 @@ and reconnects. After a resume the beginning of the source is hashed in the back
 """
 
 import asyncio
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, suppress
-from typing import Final
+import time
+from contextlib import suppress
+from typing import Final, Literal
 
+from client.conversation import converse
 from client.credentials import TokenRefused
 from client.errors import ClientError, ConnectionBroken
+from client.growth import Growth, window_of
 from client.progress import Ack, Comparing, Complete, Listener, Ready, Resending, Verifying, Waiting
 from client.read_ahead import ReadAhead
 from client.retry import Patience, asked_delay
+from client.several import Meter, Several, Upload
 from client.source import Fingerprint, Source
+from client.spans import SMALLEST_SPAN, FrameSize, Spans
 from client.speed import SpeedLimit
-from client.wire import Wire
+from client.wire import Opener, Wire
 from transfer.protocol.errors import DigestMismatch, Exists, TransferError
 from transfer.protocol.leaves import differing
 from transfer.protocol.messages import (
@@ -28,15 +32,16 @@ from transfer.protocol.messages import (
     VerifyingMessage,
     decode_leaves,
 )
-from transfer.protocol.ranges import RangeSet
+from transfer.protocol.ranges import Range, RangeSet
 from transfer.protocol.sender import Compare, Phase, SendBytes, Sender, SendMessage
 
 HASH_BYTES: Final = 4 << 20
-Opener = Callable[[], AbstractAsyncContextManager[Wire]]
+Count = int | Literal["auto"]
+"""Of connections; `auto` is as many as make it faster."""
 
 
 class Uploader:
-    """One upload. `open_wire` gives a connection that nobody else uses meanwhile."""
+    """One upload. `open_wire` gives a connection that nobody else uses meanwhile, `open_another` one beside it."""
 
     def __init__(
         self,
@@ -46,6 +51,8 @@ class Uploader:
         patience: Patience,
         listener: Listener,
         speed_limit: SpeedLimit,
+        open_another: Opener,
+        connections: Count = "auto",
     ) -> None:
         self._open_wire = open_wire
         self._source = source
@@ -62,6 +69,9 @@ class Uploader:
         self._their_leaves: list[bytes] = []
         self._compared = False
         self._sent_bytes = self._resumed_at = self._furthest = 0
+        self._open_another, self._connections = open_another, connections
+        self._frames, self._meter = FrameSize(), Meter()
+        self._growth: Growth | None = None
 
     async def run(self) -> Complete:
         """Raises TransferError, SourceChanged, GaveUp, CannotConnect, OSError. Cancelling leaves it resumable. A token
@@ -94,23 +104,19 @@ class Uploader:
     # ------------------------------------------------------------------------------------------- one connection
 
     async def _converse(self, wire: Wire) -> Complete:
-        """One connection to its end. What it hears may end it at any await: a source can make us wait for ever."""
+        """One connection to its end, with others beside it where they help."""
         self._failure = None
+        self._growth = Growth() if self._connections == "auto" and self._source.seekable else None
         self._sender.connected()
         self._listener(wire.connected(self._name))
-        reading, driving = asyncio.create_task(self._read(wire)), asyncio.create_task(self._drive(wire))
+        watching = asyncio.create_task(self._watch(wire))
         try:
-            await asyncio.wait([reading, driving], return_when=asyncio.FIRST_COMPLETED)
-            if driving.done() and isinstance(driving.exception(), ConnectionBroken):
-                await asyncio.wait([reading])  # to what the server said before it closed
-            for task in (reading, driving):
-                if task.done():
-                    task.result()
+            await self._talk(wire)
         finally:
-            for task in (reading, driving):
-                task.cancel()
-            await asyncio.wait([reading, driving])
-            await self._ahead.settled()
+            watching.cancel()
+            await asyncio.wait([watching])
+        if self._sender.complete is None:
+            await self._divide(wire)
         answer = self._sender.complete
         assert answer is not None
         return Complete(
@@ -121,6 +127,12 @@ class Uploader:
             resumed_at=self._resumed_at,
         )
 
+    async def _talk(self, wire: Wire) -> None:
+        try:
+            await converse(self._read(wire), self._drive(wire))
+        finally:
+            await self._ahead.settled()
+
     async def _read(self, wire: Wire) -> None:
         while self._sender.complete is None:
             message = await wire.receive()
@@ -129,8 +141,67 @@ class Uploader:
             self._changed.set()
 
     async def _drive(self, wire: Wire) -> None:
-        while self._sender.complete is None:
+        while self._sender.complete is None and not self._to_divide:
             await self._step(wire)
+
+    # ------------------------------------------------------------------------------------------------- by several
+
+    @property
+    def _wanted(self) -> int:
+        """How many connections there should be."""
+        if self._connections == "auto":
+            return 1 if self._growth is None else self._growth.wanted
+        return self._connections if self._source.seekable else 1
+
+    @property
+    def _to_divide(self) -> bool:
+        """Whether the rest is to be sent by several: once the first bytes are on their way."""
+        sender = self._sender
+        if self._wanted < 2 or not sender.divisible or sender.ready is None or sender.size is None:
+            return False
+        return sender.position > sender.ready.offset and sender.size - sender.position > SMALLEST_SPAN
+
+    async def _watch(self, wire: Wire) -> None:
+        """See whether one connection is enough."""
+        while self._growth is not None and self._growth.wanted < 2:
+            info = wire.tcp_info()
+            await asyncio.sleep(window_of(None if info is None else info.round_trip))
+            self._growth.judge(self._meter.look([wire], self._sender.acked))
+        self._changed.set()
+
+    async def _divide(self, wire: Wire) -> None:
+        """Send the rest by several connections, then go on alone, to repair and to finish."""
+        sender = self._sender
+        assert sender.ready is not None
+        assert sender.size is not None
+        upload = Upload(
+            header=sender.header,
+            source=self._source,
+            patience=self._patience,
+            listener=self._listener,
+            speed_limit=self._speed_limit,
+            handed_out=self._handed_out,
+        )
+        spans = Spans(sender.size, sender.ready.leaf_size, start=sender.position, durable=sender.acked)
+        several = Several(upload, spans, self._open_another, count=self._wanted, growth=self._growth, meter=self._meter)
+        try:
+            good = await several.run(wire, Range(sender.acked, sender.position))
+        finally:
+            self._sent_bytes += several.sent_bytes
+        sender.divided(several.complete)
+        if good or sender.complete is not None:
+            await self._talk(wire)
+        else:
+            async with self._open_another() as other:
+                await self._talk(other)
+
+    def _handed_out(self, end: int) -> None:
+        if self._failure is not None:
+            raise self._failure
+        self._furthest = max(self._furthest, end)
+        self._hash_in_background()
+
+    # ---------------------------------------------------------------------------------------------------- one step
 
     def _heard(self, message: ServerMessage) -> None:
         match message:
@@ -183,14 +254,16 @@ class Uploader:
                 self._changed.clear()
 
     async def _send_bytes(self, wire: Wire, offset: int, size: int) -> None:
+        began = time.monotonic()
         feed = self._fingerprint.feed if self._hashing is None else None
-        content = await self._ahead.read(offset, self._speed_limit.piece_of(size), feed)
+        content = await self._ahead.read(offset, self._speed_limit.piece_of(self._frames.of(size)), feed)
         if not content:
             self._sender.source_ended(offset, self._fingerprint.digest)  # of a stream: all of it was fed
             return
         await wire.send_frame(content)
         self._sender.sent(len(content))
         self._sent_bytes += len(content)
+        self._frames.took(len(content), time.monotonic() - began)
         await self._speed_limit.moved(len(content))
 
     # ------------------------------------------------------------------------------------------------- comparing

@@ -3,8 +3,8 @@
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from ssl import SSLContext
 from typing import Final, TypeVar
 from urllib.parse import urlsplit, urlunsplit
@@ -22,6 +22,7 @@ from client.credentials import Credentials, without_token
 from client.errors import CannotConnect, ConnectionBroken, TunnelClosed
 from client.problem import MAX_PROBLEM_BYTES, PROBLEM, media_type, read_problem, seconds_of
 from client.progress import Connected
+from client.tcp_info import TcpInfo, tcp_info
 from client.tls import tls_refusal
 from transfer.protocol import limits
 from transfer.protocol.errors import Superseded, TransferError, Unauthorized
@@ -118,6 +119,10 @@ class Wire:
             round_trip=round_trip_of(self._socket),
         )
 
+    def tcp_info(self) -> TcpInfo | None:
+        """How the network takes what is sent; None where the system does not tell."""
+        return tcp_info(self._socket)
+
     async def keep_authorized(self) -> None:
         """Present the newest token, where it is another one than that in use: to be called now and then."""
         newest = await self._credentials.current()
@@ -200,6 +205,9 @@ class Wire:
 def _ending(closed: ConnectionClosed) -> TunnelClosed:
     frame = closed.rcvd
     return TunnelClosed(frame.code, frame.reason) if frame is not None else TunnelClosed(CloseCode.ABNORMAL_CLOSURE, "")
+
+
+Opener = Callable[[], AbstractAsyncContextManager[Wire]]
 
 
 @asynccontextmanager

@@ -8,7 +8,18 @@ from pydantic import JsonValue
 from rich.filesize import decimal
 
 from client.outcome import Outcome, outcome_of
-from client.progress import Complete, Connected, Downloaded, Event, Failed, Ready, Receiving, Resending, Waiting
+from client.progress import (
+    Complete,
+    Connected,
+    Connections,
+    Downloaded,
+    Event,
+    Failed,
+    Ready,
+    Receiving,
+    Resending,
+    Waiting,
+)
 
 Facts = Mapping[str, JsonValue]
 """What machines read instead of a sentence."""
@@ -59,6 +70,9 @@ def line_of(event: Event, *, verbose: bool = False) -> str | None:
             return f"{name}: resumed at {size_words(event.offset)}{size}"
         case Resending():
             return f"{name}: sending {size_words(event.size)} again that differ"
+        case Connections() if verbose:
+            noun = "connection" if event.count == 1 else "connections"
+            return f"{name}: {event.count} {noun}, {printable(event.reason)}"
         case Waiting():
             return (
                 f"{name}: {waiting_words(event.seconds, event.reason)}"

@@ -452,7 +452,7 @@ class UploadOperation(Operation):
                     syncing = None
                     window = self._acknowledge(writer, span, window)
                 all_here = span is not None and writer.received.covers(*span)
-                if syncing is None and (points.wait(time.monotonic()) == 0 or (all_here and not pieces)):
+                if syncing is None and (points.wait(time.monotonic()) == 0 or (all_here and self._inbox.empty)):
                     points.begun()
                     syncing = asyncio.create_task(writer.sync())
                     syncing.add_done_callback(_seen)

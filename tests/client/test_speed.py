@@ -175,3 +175,17 @@ async def test_a_slow_download_ends_at_once_on_ctrl_c(towline: Towline) -> None:
 async def test_a_wrong_rate_is_wrong_usage(towline: Towline) -> None:
     towline.write("a")
     assert "such as 500K, 2M or 1.5G" in (await towline("upload", "a", "--limit-rate", "fast", code=2)).err
+
+
+@pytest.mark.parametrize("count", ["0", "17", "many"])
+async def test_a_wrong_number_of_connections_is_wrong_usage(towline: Towline, count: str) -> None:
+    towline.write("a")
+    assert "from 1 to 16" in (await towline("upload", "a", "--connections", count, code=2)).err
+
+
+async def test_a_command_says_how_many_connections_a_file_takes(towline: Towline) -> None:
+    (towline.folder / "large.bin").write_bytes(bytes(4 << 20))
+    done = await towline("upload", "large.bin", "--connections", "2", "--json")
+    events = [json.loads(line) for line in done.out.splitlines()]
+    (event,) = [event for event in events if event["event"] == "connections"]
+    assert (event["count"], event["name"]) == (2, "large.bin")

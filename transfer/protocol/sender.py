@@ -8,7 +8,8 @@
                 → OPENING (a range), and after them OPENING (the rest) or eof
     FINISHING   eof was sent; ack, missing, verifying; complete, or an error: bytes are missing → HEADER, the digests
                 differ → REPAIRING
-    REPAIRING   leaves to compare; those that differ → OPENING (a range), then eof; none → CANCELLING
+    REPAIRING   leaves to compare; those that differ → OPENING (a range), then eof; none → CANCELLING. Also of
+                one of several connections: what is handed out → OPENING (a range)
     CANCELLING  the upload is dropped, to send everything anew, and dropped again after a break; cancelled → HEADER
     OVER        complete, or an error
 
@@ -150,6 +151,38 @@ class Sender:
             self._drop()
         else:
             self.phase = Phase.HEADER
+
+    @property
+    def divisible(self) -> bool:
+        """Whether all that is to be sent now lies from `position` on, so that others may send parts of it."""
+        return self.phase is Phase.SENDING and self._range is None and not self._holes and self.size is not None
+
+    def assist(self) -> None:
+        """Be one of several: send ranges that are handed out, and nothing else."""
+        self._over_to_ranges()
+
+    def hand_out(self, span: Range) -> None:
+        """Send this range, with the next `next`. To be called when it is `idle`."""
+        self._holes, self.phase = RangeSet.of(span), Phase.REPAIRING
+
+    @property
+    def idle(self) -> bool:
+        """Whether what was handed out is durable, and its operation over."""
+        return not self._holes and (
+            self._range is None or (self.phase is Phase.SENDING and self.acked >= self._range.end)
+        )
+
+    def divided(self, complete: CompleteMessage | None = None) -> None:
+        """Others have sent all that was missing: what is left is to repair and to finish, unless they have heard that
+        it is `complete`."""
+        self._over_to_ranges()
+        assert self.size is not None
+        self.position = self.acked = self.size
+        if complete is not None:
+            self.complete, self.phase = complete, Phase.OVER
+
+    def _over_to_ranges(self) -> None:
+        self.phase, self._range, self._holes, self._whole_sent = Phase.REPAIRING, None, RangeSet(), True
 
     def sent(self, size: int) -> None:
         """`size` of the bytes of the last `SendBytes` were sent."""

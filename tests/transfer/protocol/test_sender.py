@@ -685,3 +685,50 @@ def test_a_late_ack_moves_nothing(phase: Phase) -> None:
     sender = in_phase(phase)
     sender.received(AckMessage(offset=30, window=1))
     assert sender.acked == 0
+
+
+# ---------------------------------------------------------------------------------------------------- one of several
+
+
+def test_what_is_handed_out_is_sent_as_ranges_and_nothing_else() -> None:
+    sender = Sender(UploadHeader(name=NAME, size=SIZE, upload_id="u", lease="l"))
+    sender.assist()
+    for span in ((8, 24), (32, 40)):
+        before = sender.idle
+        sender.hand_out(Range(*span))
+        assert (before, sender.idle) == (True, False)
+        assert header_of(sender).range == Range(*span)
+        sender.received(ready(span[0]))
+        assert send_all(sender) == [span]
+    assert sender.idle
+
+
+def test_all_that_lies_ahead_can_be_divided_unless_something_is_to_be_mended_first() -> None:
+    assert not Sender(UploadHeader(name=NAME, size=SIZE)).divisible
+    assert opened(ready(8)).divisible
+    assert not opened(size=None).divisible
+    assert not opened(ready(8, missing=[(8, 16)])).divisible
+
+
+def test_what_others_have_sent_is_finished_with_an_eof_of_its_own_after_what_differs() -> None:
+    sender = opened(ready(8))
+    sender.differs(RangeSet.of((0, 8)))
+    sender.divided()
+    fill_range(sender, (0, 8), rewrite=True)
+    assert waits(sender)
+    sender.source_ended(SIZE, DIGEST)
+    assert eof_of(sender) == EofMessage(digest=DIGEST, upload_id="u", lease="l")
+
+
+def test_what_others_have_heard_to_be_complete_is() -> None:
+    sender = opened(ready(8))
+    sender.divided(COMPLETE)
+    assert (sender.complete, sender.phase) == (COMPLETE, Phase.OVER)
+
+
+def test_after_a_break_what_others_have_sent_is_asked_for_as_a_whole() -> None:
+    sender = opened(ready(8))
+    sender.divided()
+    sender.connected()
+    header = header_of(sender)
+    assert (header.range, header.upload_id, header.lease) == (None, "u", "l")

@@ -1,0 +1,66 @@
+"""More connections where congestion control holds back those there are, as long as they make the whole faster."""
+
+import pytest
+
+from client.growth import MOST_CONNECTIONS, NEAR_SECONDS, REST_WINDOWS, Growth, Measure
+
+RATE = 180_000.0
+FAR = 0.1
+
+
+def judged(growth: Growth, *rates: float, held_back: float | None = 1.0, round_trip: float | None = FAR) -> list[int]:
+    """How many connections it wants after each window."""
+    wanted = list[int]()
+    for rate in rates:
+        changed = growth.judge(Measure(rate, held_back, round_trip))
+        assert changed == (growth.wanted != ([1, *wanted][-1]))
+        wanted.append(growth.wanted)
+    return wanted
+
+
+def lossy(growth: Growth, windows: int) -> list[int]:
+    """On a link on which each connection gets the same, however many there are."""
+    wanted = [growth.wanted]
+    for _ in range(windows):
+        growth.judge(Measure(RATE * wanted[-1], 1.0, FAR))
+        wanted.append(growth.wanted)
+    return wanted
+
+
+def test_a_link_that_gives_each_connection_the_same_gets_all_of_them() -> None:
+    assert lossy(Growth(), 10) == [1, 1, 2, 2, 4, 4, 8, 8, 8, 8, 8]
+
+
+def test_there_are_never_more_than_the_most() -> None:
+    assert max(lossy(Growth(), 100)) == MOST_CONNECTIONS
+    assert max(lossy(Growth(most=3), 100)) == 3
+
+
+def test_what_does_not_make_it_faster_is_closed_and_not_tried_again_at_once() -> None:
+    growth = Growth()
+    assert judged(growth, RATE, RATE, RATE, RATE * 1.1) == [1, 2, 2, 1]
+    assert growth.reason == "more did not make it faster"
+    assert judged(growth, *[RATE] * REST_WINDOWS) == [1] * REST_WINDOWS
+    assert max(judged(growth, *[RATE] * 4)) == 2, "later it may be otherwise"
+
+
+def test_the_fewer_that_were_worth_it_stay() -> None:
+    assert judged(Growth(), RATE, RATE, RATE, 2 * RATE, 2 * RATE, 2 * RATE) == [1, 2, 2, 4, 4, 2]
+
+
+def test_a_near_server_needs_no_second_connection() -> None:
+    assert set(judged(Growth(), *[RATE] * 50, round_trip=NEAR_SECONDS / 2)) == {1}
+
+
+@pytest.mark.parametrize("held_back", [0.0, 0.5])
+def test_what_something_else_holds_back_gets_no_faster_by_more(held_back: float) -> None:
+    """The receiver, the source, a limit that somebody set."""
+    assert set(judged(Growth(), *[RATE] * 50, held_back=held_back)) == {1}
+
+
+def test_a_rate_that_still_grows_is_waited_for() -> None:
+    assert judged(Growth(), *(RATE * 2**n for n in range(8))) == [1] * 8
+
+
+def test_where_the_system_tells_nothing_throughput_alone_decides() -> None:
+    assert judged(Growth(), RATE, RATE, held_back=None, round_trip=None) == [1, 2]
