@@ -433,16 +433,16 @@ class Catalog:
 def _attempt(connection: Connection, work: Work[T]) -> tuple[T | None, BaseException | None]:
     """Run one piece of work in a savepoint: what it refuses does not undo its neighbours. Like a future, it hands any
     exception on to whoever waits for the result."""
-    savepoint = connection.begin_nested()
+    connection.exec_driver_sql("SAVEPOINT job")
     try:
-        result = work(connection)
-        savepoint.commit()
+        result, refused = work(connection), None
     except Exception as error:
         if isinstance(error, DBAPIError) and not isinstance(error, _OF_ONE_JOB):
             raise
-        savepoint.rollback()
-        return None, error
-    return result, None
+        connection.exec_driver_sql("ROLLBACK TO job")
+        result, refused = None, error
+    connection.exec_driver_sql("RELEASE job")
+    return result, refused
 
 
 def as_storage_error(failed: Exception) -> StorageError:

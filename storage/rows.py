@@ -427,6 +427,25 @@ def update_upload(connection: Connection, upload_id: str, epoch: int, values: di
         raise Fenced
 
 
+_DURABLE_COLUMNS = ("durable", "tail_length", "tail_checksum", "reserved", "active")
+_DURABLE_POINT = (
+    sa.update(uploads)
+    .where(uploads.c.upload_id == sa.bindparam("of_upload"), uploads.c.epoch == sa.bindparam("of_epoch"))
+    .values({name: sa.bindparam(name) for name in _DURABLE_COLUMNS})
+)
+"""Made once: making and looking up a statement costs several times as much as running it, and this one runs whenever
+something is acknowledged."""
+
+
+def record_durable(
+    connection: Connection, upload_id: str, epoch: int, durable: RangeSet, tail: Tail, size: int | None, now: datetime
+) -> None:
+    """A durable point of the holder of `epoch`. Raises Fenced when the upload is somebody else's, or gone."""
+    values = durable_values(durable, tail, size) | {"active": now, "of_upload": upload_id, "of_epoch": epoch}
+    if connection.execute(_DURABLE_POINT, values).rowcount != 1:
+        raise Fenced
+
+
 def note_active(connection: Connection, upload_id: str, epoch: int, now: datetime) -> int:
     """Returns the furthest durable byte. Raises Fenced."""
     update_upload(connection, upload_id, epoch, {"active": now})

@@ -196,12 +196,12 @@ class LocalWriter:
             return snapshot
 
     async def _record(self, durable: RangeSet, tail: Tail, changed: set[int]) -> None:
-        values = rows.durable_values(durable, tail, self.size) | {"active": self._workplace.clock()}
+        now = self._workplace.clock()
         grown = self.size is None and durable.total > self._durable.total
         known = {index: self._leaves[index] for index in self._segments_of(changed) if index in self._leaves}
 
         def work(connection: Connection) -> None:
-            rows.update_upload(connection, self.upload_id, self._epoch, values)
+            rows.record_durable(connection, self.upload_id, self._epoch, durable, tail, self.size, now)
             rows.save_leaves(connection, self._object_id, known, changed)
             if grown:
                 rows.check_promise(connection, self._request, durable.total)

@@ -89,6 +89,11 @@ MUTANTS: Final = (
             ),
             Change(
                 "storage/rows.py",
+                'uploads.c.epoch == sa.bindparam("of_epoch")',
+                'uploads.c.epoch >= sa.bindparam("of_epoch")',
+            ),
+            Change(
+                "storage/rows.py",
                 "sa.delete(uploads).where(uploads.c.upload_id == upload_id, uploads.c.epoch == epoch)",
                 "sa.delete(uploads).where(uploads.c.upload_id == upload_id)",
             ),
