@@ -370,11 +370,11 @@ class LocalStore:
     async def _on_disk(self, function: Callable[..., T], *arguments: object) -> T:
         """Outside of a hold. Cancelling waits: a descriptor must not be closed, and perhaps be another object's, while
         a thread still uses it."""
-        return await self._translated(drained(asyncio.ensure_future(self._disk.call(function, *arguments))))
+        return await self._translated(drained(self._disk.call(function, *arguments)))
 
     async def _opened(self, function: Callable[..., int], *arguments: object) -> int:
         """The same for what opens a descriptor."""
-        return await self._translated(opened(asyncio.ensure_future(self._disk.call(function, *arguments))))
+        return await self._translated(opened(self._disk.call(function, *arguments)))
 
     async def _translated(self, work: Coroutine[Any, Any, T]) -> T:
         """Do it; what the kernel says becomes what a store says."""
@@ -431,7 +431,7 @@ class LocalStore:
     @asynccontextmanager
     async def open(self, file: StoredFile) -> AsyncIterator[LocalContent]:
         try:
-            descriptor = await opened(asyncio.ensure_future(self._disk.call(self._objects.open, file.file_id)))
+            descriptor = await opened(self._disk.call(self._objects.open, file.file_id))
         except FileNotFoundError:
             raise NotFound(f"the file {str(file.name)!r}") from None
         except OSError as failed:

@@ -18,7 +18,7 @@ async def stuck_disk(store: LocalStore) -> AsyncIterator[None]:
         all_wait.wait()
         let_go.wait()
 
-    waiting = [asyncio.create_task(store._disk.call(wait)) for _ in range(THREADS)]
+    waiting = [store._disk.call(wait) for _ in range(THREADS)]
     try:
         await asyncio.to_thread(all_wait.wait)
         yield

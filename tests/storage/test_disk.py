@@ -17,7 +17,7 @@ async def test_a_cancelled_call_is_waited_for() -> None:
         may_end.wait()
         ended.append(True)
 
-    waiting = asyncio.create_task(drained(asyncio.ensure_future(disk.call(work))))
+    waiting = asyncio.create_task(drained(disk.call(work)))
     await started.wait()
     for _ in range(2):
         waiting.cancel()
@@ -37,7 +37,7 @@ async def test_what_a_call_raises_counts_more_than_being_cancelled() -> None:
         may_end.wait()
         raise OSError("broken")
 
-    waiting = asyncio.create_task(drained(asyncio.ensure_future(disk.call(work))))
+    waiting = asyncio.create_task(drained(disk.call(work)))
     await asyncio.sleep(0)
     waiting.cancel()
     await asyncio.sleep(0)
