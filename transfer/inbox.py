@@ -71,11 +71,12 @@ class Inbox:
 
     async def wait(self, seconds: float | None) -> None:
         """Until something new came, `wake` was called, or `seconds` passed; what came before counts once."""
+        timer = None if seconds is None else asyncio.get_running_loop().call_later(seconds, self._something.set)
         try:
-            async with asyncio.timeout(seconds):
-                await self._something.wait()
-        except TimeoutError:
-            return
+            await self._something.wait()
+        finally:
+            if timer is not None:
+                timer.cancel()
         self._something.clear()
 
     def take(self, limit: int) -> tuple[int, list[Buffer]]:
