@@ -58,7 +58,11 @@ def _bars(*, verbose: bool) -> Display | None:
     from client.bars import BarsDisplay
 
     console = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
-    return BarsDisplay(console, sys.stdout, verbose=verbose) if console.is_terminal and not console.is_dumb_terminal else None
+    return (
+        BarsDisplay(console, sys.stdout, verbose=verbose)
+        if console.is_terminal and not console.is_dumb_terminal
+        else None
+    )
 
 
 # -------------------------------------------------------------------------------------------------------------- JSON
