@@ -7,10 +7,20 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
+from aiofiles.os import wrap
+
 from storage.errors import NoSpace, StorageError, WriteFailed
 
 T = TypeVar("T")
 THREADS: Final = 8
+
+
+def _call(function: Callable[..., T], *arguments: object) -> T:
+    return function(*arguments)
+
+
+_in_thread = wrap(_call)
+"""One wrapper for all calls: making one costs more than calling it."""
 
 
 class Disk:
@@ -20,8 +30,8 @@ class Disk:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="towline-disk")
 
     def call(self, function: Callable[..., T], *arguments: object) -> "asyncio.Future[T]":
-        """Have a thread of the pool do it; a future and no coroutine, so that who shields it needs no task."""
-        return asyncio.get_running_loop().run_in_executor(self._pool, function, *arguments)
+        """Have a thread of the pool do it. It begins at once, whether or not somebody waits."""
+        return asyncio.ensure_future(_in_thread(function, *arguments, executor=self._pool))
 
     def close(self) -> None:
         """Wait for what runs, then stop."""

@@ -30,7 +30,7 @@ def test_the_service_package_alone_loads_nothing() -> None:
 @pytest.mark.parametrize("module", PURE)
 def test_the_ground_floor_loads_no_sockets_and_nothing_above(module: str) -> None:
     loaded = loaded_by(module)
-    assert not loaded & {"sqlalchemy", "fastapi", "starlette", "uvicorn", "websockets", "httpx2"}
+    assert not loaded & {"aiofiles", "sqlalchemy", "fastapi", "starlette", "uvicorn", "websockets", "httpx2"}
     assert parts(loaded, "storage", "client") == set()
     assert all(name.startswith("transfer.protocol") for name in parts(loaded, "transfer") - {"transfer"})
 
