@@ -63,7 +63,7 @@ from transfer.uploads import Operation, Shared, SmallUpload, UploadOperation, is
 
 T = TypeVar("T")
 LOGGER: Final = "towline.session"
-WAITING_BYTES: Final = 2 * limits.MIB
+WAITING_BYTES: Final = limits.MIB
 """What of a window waits in our memory to be written, where the disk keeps up; the rest waits in the network."""
 STUCK_SECONDS: Final = 0.1
 """A disk that has taken nothing for so long does not keep up: behind the rest there may be a ping, so it is read."""

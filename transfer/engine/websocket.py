@@ -32,6 +32,7 @@ from transfer.admission import Place
 from transfer.deadlines import STEPS, Deadline, Pace
 from transfer.engine.config import EngineConfig
 from transfer.engine.farewell import Farewell, seconds_since_ack, unacknowledged_bytes
+from transfer.engine.payloads import PayloadReader
 from transfer.engine.scope import ARRIVALS, DRAIN, GONE, MESSAGE_LIMIT, TRANSPORT
 from transfer.protocol import limits
 
@@ -49,6 +50,9 @@ class Framing(ServerProtocol):
 
     def __init__(self, max_size: int, logger: logging.Logger, writable: asyncio.Event) -> None:
         super().__init__(max_size=max_size, logger=logger)
+        self.reader: PayloadReader = PayloadReader()
+        self.parser = self.parse()  # which had begun, with the other reader
+        next(self.parser)
         self._writable = writable
         self._owed: BytesLike | None = None
 
@@ -173,7 +177,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     def _arriving_bytes(self) -> int | None:
         """What has come of a message, or of any frame, that is not complete; None when nothing is on its way.
         The head of a frame alone is nothing yet: what sends no more is idle, and answers no ping."""
-        begun, unread = self.conn.current_size, len(self.conn.reader.buffer)
+        begun, unread = self.conn.current_size, self.conn.reader.unread_bytes
         return None if begun is None and not unread else (begun or 0) + unread
 
     def _look_at_assembly(self) -> None:

@@ -1,0 +1,81 @@
+"""Payloads come out as they were sent, in whatever pieces they came, and take no more memory than their bytes."""
+
+import tracemalloc
+from collections.abc import Generator, Iterator
+from random import Random
+from typing import TypeVar
+
+import pytest
+
+from transfer.engine.payloads import PIECE_BYTES, PayloadReader
+
+T = TypeVar("T")
+LONG = 10 * PIECE_BYTES + 7
+CONTENT = Random(1).randbytes(3 * LONG)
+
+
+def pieces(size: int) -> Iterator[bytes]:
+    return (CONTENT[start : start + size] for start in range(0, len(CONTENT), size))
+
+
+def result(reading: Generator[None, None, T]) -> T | None:
+    """What it has read; None while it waits for more."""
+    try:
+        next(reading)
+    except StopIteration as done:
+        value: T = done.value
+        return value
+    return None
+
+
+@pytest.mark.parametrize("size", [7, PIECE_BYTES - 1, PIECE_BYTES, 3 * PIECE_BYTES, LONG, LONG + 1, len(CONTENT)])
+@pytest.mark.parametrize("first", [0, 2, PIECE_BYTES + 1])
+def test_what_was_fed_is_read_in_order(first: int, size: int) -> None:
+    reader, read = PayloadReader(), b""
+    lengths = iter([first, 2, LONG, 3, LONG])
+    length = next(lengths)
+    reading = reader.read_exact(length)
+    for piece in pieces(size):
+        reader.feed_data(piece)
+        while (payload := result(reading)) is not None:
+            assert len(payload) == length
+            read += payload
+            length = next(lengths, len(CONTENT))
+            reading = reader.read_exact(length)
+    assert read == CONTENT[: first + 2 + LONG + 3 + LONG]
+    assert reader.unread_bytes == len(CONTENT) - len(read)
+
+
+def test_many_tiny_pieces_take_no_more_memory_than_their_bytes() -> None:
+    reader = PayloadReader()
+    assert result(reader.read_exact(len(CONTENT))) is None
+    tracemalloc.start()
+    for piece in pieces(3):
+        reader.feed_data(piece)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2 * len(CONTENT)
+
+
+def test_an_end_within_a_long_payload_is_an_error() -> None:
+    reader = PayloadReader()
+    reading = reader.read_exact(LONG)
+    reader.feed_data(CONTENT[: LONG - 1])
+    assert result(reading) is None
+    reader.feed_eof()
+    with pytest.raises(EOFError, match=f"after {LONG - 1} bytes, expected {LONG} bytes"):
+        next(reading)
+
+
+@pytest.mark.parametrize("come", [0, 5, PIECE_BYTES])
+def test_a_payload_that_is_given_up_is_discarded_with_all_that_follows(come: int) -> None:
+    reader = PayloadReader()
+    assert result(reader.read_exact(LONG)) is None
+    reader.feed_data(CONTENT[:come])
+    for _ in range(3):
+        reader.feed_data(CONTENT[:PIECE_BYTES])
+        assert result(reader.at_eof()) is False
+        reader.discard()
+        assert reader.unread_bytes == 0
+    reader.feed_eof()
+    assert result(reader.at_eof()) is True
