@@ -32,6 +32,8 @@ SPEED_SECONDS: Final = 10.0
 """Speed is an average over so long."""
 SETTLING_SECONDS: Final = 0.5
 """Speed is not told before."""
+LINES_SECONDS: Final = 0.1
+"""A file that is done sooner after another one is told with the next, or at the end."""
 BAR_COLUMNS: Final = 16
 OTHER_COLUMNS: Final = 63
 """What a line needs beside the name: `333.3 GB of 999.9 GB waiting for the network, retrying in 30 s`."""
@@ -128,12 +130,16 @@ class BarsDisplay:
         self._expected_files = 0
         self._ended_files = 0
         self._entered = False
+        self._lines: list[Text] = []
+        """Not printed yet."""
+        self._printed = 0.0
 
     def __enter__(self) -> Self:
         self._entered = True
         return self
 
     def __exit__(self, *exc_info: object) -> None:
+        self._print_lines()
         self._progress.stop()
 
     def __rich__(self) -> RenderableType:
@@ -161,7 +167,8 @@ class BarsDisplay:
     def show(self, event: Event) -> None:
         line = line_of(event, verbose=self._verbose)
         if line is not None and not isinstance(event, Waiting):  # the bar counts down
-            self._line(line, style="red" if isinstance(event, Failed) else "")
+            one_of_many = isinstance(event, Complete) and self._total is not None
+            self._line(line, style="red" if isinstance(event, Failed) else "", may_wait=one_of_many)
         match event:
             case Ready() | Receiving():
                 self._start(event.name, event.offset, event.size)
@@ -178,8 +185,17 @@ class BarsDisplay:
             case Failed():
                 self._end(event.name, None, moved=False)
 
-    def _line(self, line: str, style: str = "") -> None:
-        self._console.print(Text(line, style=style))
+    def _line(self, line: str, style: str = "", *, may_wait: bool = False) -> None:
+        self._lines.append(Text(line, style=style))
+        if not may_wait or time.monotonic() - self._printed >= LINES_SECONDS:
+            self._print_lines()
+
+    def _print_lines(self) -> None:
+        """All that wait, in one go: the bars are drawn anew below them, which takes longer than a small file."""
+        if self._lines:
+            self._console.print(Text("\n").join(self._lines))
+            self._lines.clear()
+            self._printed = time.monotonic()
 
     def _begin_drawing(self) -> None:
         if self._entered:

@@ -12,7 +12,7 @@ from client.progress import Complete, Failed
 from client.selection import Selection
 from client.small_files import Item
 from client.source import UploadSource
-from client.wording import size_words
+from client.wording import Facts, size_words
 from transfer.protocol.messages import IfExists
 
 
@@ -59,12 +59,39 @@ class UploadCommand:
         uploading = self.connection.upload_many(
             items, if_exists=self.if_exists, digest_algorithm=self.digest_algorithm, on_event=self.display.show
         )
+        tally = _Tally()
         async with aclosing(uploading) as arriving:  # type: ignore[type-var]
-            results = [result async for result in arriving]
-        done = [result for result in results if isinstance(result, Complete)]
-        failed = [result for result in results if isinstance(result, Failed)]
-        unchanged, sent_bytes = sum(file.unchanged for file in done), sum(file.sent_bytes for file in done)
-        sentence = f"{len(done)} files done, {unchanged} of them unchanged; {len(failed)} failed"
-        facts = {"complete": len(done), "unchanged": unchanged, "failed": len(failed), "sent_bytes": sent_bytes}
-        self.display.notice("summary", f"{sentence}; {size_words(sent_bytes)} sent", facts)
-        return max((outcome_of(failure.error).exit for failure in failed), default=Exit.DONE)
+            async for result in arriving:
+                tally.count(result)
+        self.display.notice("summary", tally.sentence, tally.facts)
+        return tally.exit
+
+
+@dataclass(slots=True)
+class _Tally:
+    """How many uploads ended how: sums only, for there may be millions."""
+
+    complete: int = 0
+    unchanged: int = 0
+    failed: int = 0
+    sent_bytes: int = 0
+    exit: Exit = Exit.DONE
+
+    def count(self, result: Complete | Failed) -> None:
+        if isinstance(result, Failed):
+            self.failed += 1
+            self.exit = max(self.exit, outcome_of(result.error).exit)
+        else:
+            self.complete += 1
+            self.unchanged += result.unchanged
+            self.sent_bytes += result.sent_bytes
+
+    @property
+    def sentence(self) -> str:
+        counts = f"{self.complete} files done, {self.unchanged} of them unchanged; {self.failed} failed"
+        return f"{counts}; {size_words(self.sent_bytes)} sent"
+
+    @property
+    def facts(self) -> Facts:
+        counts = {"complete": self.complete, "unchanged": self.unchanged, "failed": self.failed}
+        return counts | {"sent_bytes": self.sent_bytes}

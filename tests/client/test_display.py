@@ -1,6 +1,8 @@
 import io
 import json
 import os
+import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -309,6 +311,20 @@ def test_bars_show_lines_that_stay_and_keep_data_on_stdout() -> None:
     assert r"towline: dog.jpg: \x1b[31mgone" in terminal.written()
     assert "round trip: 0.512 ms" in terminal.written()
     assert terminal.stdout.getvalue() == "Echo: hello\n"
+
+
+def test_of_many_files_every_line_is_told_in_its_order() -> None:
+    terminal = Terminal()
+    with terminal.display as display:
+        display.expect(40, 40)
+        for number in range(40):
+            failed = number % 8 == 3
+            name = f"file-{number:02}"
+            display.show(
+                Failed(name=name, error=ClientError("gone")) if failed else replace(complete(entry(name)), name=name)
+            )
+    told = re.findall(r"(file-\d\d): (?:done|gone)", terminal.written())
+    assert told == [f"file-{number:02}" for number in range(40)]
 
 
 def test_a_bar_shows_durable_bytes_of_its_size() -> None:
