@@ -8,8 +8,9 @@ What is stored already is looked up first and not written again: after a break a
 import asyncio
 import logging
 import os
-from contextlib import nullcontext, suppress
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
@@ -28,8 +29,6 @@ from transfer.protocol.digest import Digest, digest_bytes
 from transfer.protocol.leaves import Buffer
 
 MAX_BATCH: Final = 128
-_PROMISE: Final = "small files"
-"""Under which name space is reserved for a batch."""
 logger = logging.getLogger("towline.storage")
 
 
@@ -44,7 +43,19 @@ class _SmallFile:
     object_id: str = ""
     """Of the object that was written for it."""
     outcome: Published | StorageError | None = None
-    """What is known before there is a row."""
+    """How it ends, once that is known; of what is to be written when its row is made."""
+
+
+@dataclass(slots=True)
+class _Batch:
+    files: list[_SmallFile]
+    key: str = field(default_factory=new_object_id)
+    """Under which space is reserved for it."""
+
+    @property
+    def to_write(self) -> list[_SmallFile]:
+        """Those of which nothing is known yet."""
+        return [small for small in self.files if small.outcome is None]
 
 
 class SmallFiles:
@@ -67,50 +78,59 @@ class SmallFiles:
         self._queue.put_nowait(None)
 
     async def work(self) -> None:
-        while (first := await self._queue.get()) is not None:
-            batch = [first]
-            while len(batch) < MAX_BATCH and not self._queue.empty():
-                following = self._queue.get_nowait()
-                if following is None:
-                    self.stop()
-                    break
-                batch.append(following)
-            try:
-                await self._publish(batch)
-            except OSError as failed:
-                logger.error("a batch of %d small files failed: %s", len(batch), failed)
-                _refuse(batch, translated(failed))
-            except StorageError as refused:
-                _refuse(batch, refused)
+        """While the rows of one batch are recorded, the next one is written."""
+        async with asyncio.TaskGroup() as group:
+            recording: asyncio.Task[None] | None = None
+            while (first := await self._queue.get()) is not None:
+                batch = _Batch([first, *self._queued(MAX_BATCH - 1)])
+                with _refusing(batch):
+                    await self._write(batch)
+                if recording is not None:
+                    await recording
+                recording = group.create_task(self._record(batch))
 
-    async def _publish(self, batch: list[_SmallFile]) -> None:
-        names = [small.request.name for small in batch]
+    def _queued(self, most: int) -> Iterator[_SmallFile]:
+        """What waits already."""
+        while most and not self._queue.empty():
+            following = self._queue.get_nowait()
+            if following is None:
+                self.stop()
+                return
+            most -= 1
+            yield following
+
+    async def _write(self, batch: _Batch) -> None:
+        names = [small.request.name for small in batch.files]
         found = await self._workplace.catalog.read(lambda connection: rows.find_files(connection, names))
-        for small in batch:
+        for small in batch.files:
             small.stored = _same(small, found.get(small.request.name))
-        self._promise([small for small in batch if small.stored is None])
-        try:
-            await self._workplace.disk.call(self._write_now, batch)
-            written = await self._still_wanted([small for small in batch if small.outcome is None])
-            disposable = await self._recorded(written) if written else []
-        finally:
-            self._workplace.space.release(_PROMISE)
-        for small in batch:
-            _answer(small)
-        self._workplace.dispose(disposable)
-        published = [small.object_id for small in written if isinstance(small.outcome, Published)]
-        await self._workplace.disk.call(self._seal_now, published)
+        self._promise(batch)
+        await self._workplace.disk.call(self._write_now, batch.files)
 
-    def _promise(self, batch: list[_SmallFile]) -> None:
-        """Space for all of them; where there is less, for those that fit one after another."""
+    async def _record(self, batch: _Batch) -> None:
+        with _refusing(batch):
+            try:
+                written = await self._still_wanted(batch.to_write)
+                disposable = await self._recorded(written) if written else []
+            finally:
+                self._workplace.space.release(batch.key)
+            for small in batch.files:
+                _answer(small)
+            self._workplace.dispose(disposable)
+            published = [small.object_id for small in written if isinstance(small.outcome, Published)]
+            await self._workplace.disk.call(self._seal_now, published)
+
+    def _promise(self, batch: _Batch) -> None:
+        """Space for all that is new; where there is less, for those that fit one after another."""
+        new = [small for small in batch.files if small.stored is None]
         space = self._workplace.space
         with suppress(NoSpace):
-            space.reserve(_PROMISE, sum(len(small.content) for small in batch))
+            space.reserve(batch.key, sum(len(small.content) for small in new))
             return
         promised = 0
-        for small in batch:
+        for small in new:
             try:
-                space.reserve(_PROMISE, promised + len(small.content))
+                space.reserve(batch.key, promised + len(small.content))
             except NoSpace as refused:
                 small.outcome = NoSpace(len(small.content), max(0, refused.available - promised))
             else:
@@ -224,7 +244,19 @@ def _answer(small: _SmallFile) -> None:
         small.answer.set_result(small.outcome)
 
 
-def _refuse(batch: list[_SmallFile], error: StorageError) -> None:
-    for small in batch:
+@contextmanager
+def _refusing(batch: _Batch) -> Iterator[None]:
+    """What fails here refuses the whole batch, or what of it has no answer yet."""
+    try:
+        yield
+    except OSError as failed:
+        logger.error("a batch of %d small files failed: %s", len(batch.files), failed)
+        _refuse(batch, translated(failed))
+    except StorageError as refused:
+        _refuse(batch, refused)
+
+
+def _refuse(batch: _Batch, error: StorageError) -> None:
+    for small in batch.files:
         small.outcome = error
         _answer(small)

@@ -4,10 +4,12 @@ import resource
 from contextlib import suppress
 from typing import Final
 
+from storage.batch import MAX_BATCH
+
 FOR_A_CONNECTION: Final = 2
 """Its socket, and the content that it writes, reads or tunnels to."""
-FOR_THE_REST: Final = 64
-"""The catalog, the log, the listener and what libraries open."""
+FOR_THE_REST: Final = 64 + MAX_BATCH
+"""The catalog, the log, the listener, what libraries open, and the contents of a batch of small files."""
 
 
 def raise_descriptor_limit() -> None:
