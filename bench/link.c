@@ -85,16 +85,24 @@ static struct ifreq with_address(const char *text)
     return request;
 }
 
+static void turn_on(const char *switch_)
+{
+    int descriptor = open(switch_, O_WRONLY);
+    if (descriptor < 0 || write(descriptor, "1", 1) != 1)
+        fail(switch_);
+    close(descriptor);
+}
+
 /* Addresses, and a queue so long that the forwarder, and no burst, decides what is dropped. Connections learn nothing
  * from those before them; everything else of TCP is as the system has it. */
 static void configure(const char *here, const char *there)
 {
-    int control = socket(AF_INET, SOCK_DGRAM, 0), metrics = open("/proc/sys/net/ipv4/tcp_no_metrics_save", O_WRONLY);
+    int control = socket(AF_INET, SOCK_DGRAM, 0);
     if (control < 0)
         fail("a socket");
-    if (metrics < 0 || write(metrics, "1", 1) != 1)
-        fail("tcp_no_metrics_save");
-    close(metrics);
+    turn_on("/proc/sys/net/ipv4/tcp_no_metrics_save");
+    if (access("/proc/sys/net/ipv6", F_OK) == 0)
+        turn_on("/proc/sys/net/ipv6/conf/all/disable_ipv6"); /* what it sends by itself would be among what is lost */
     set(control, SIOCSIFADDR, "far", with_address(here));
     set(control, SIOCSIFDSTADDR, "far", with_address(there));
     set(control, SIOCSIFMTU, "far", (struct ifreq){.ifr_mtu = MTU});
