@@ -16,15 +16,22 @@ NEAR_SECONDS: Final = 0.005
 WINDOW_SECONDS: Final = 0.5
 UNSEEN_WINDOW_SECONDS: Final = 2.0
 """Where the system does not tell what was moved, acks do, which are few."""
-WINDOW_ROUND_TRIPS: Final = 8
+WINDOW_ROUND_TRIPS: Final = 5
+FIRST_WINDOWS: Final = 6
+"""By then it is known of most connections whether they need others beside them."""
 HELD_BACK: Final = 0.7
 """The share of the time in which the congestion window has to be what holds the sending back."""
-STEADY: Final = 1.3
+STEADY: Final = 1.5
 """A rate that still grows faster than this from one window to the next is not settled."""
-WORTH: Final = 1.2
+STEP: Final = 4
+"""So many times as many are tried: rates vary by losses, and what is gained by less may not show."""
+SETTLING_WINDOWS: Final = 2
+"""What was opened has to connect, to ask for a range, and to find its rate."""
+TRIAL_WINDOWS: Final = 2
+WORTH: Final = 1.3
 """More connections have to make the whole so much faster, or they are closed."""
-REST_WINDOWS: Final = 30
-"""How long to leave it at that, then."""
+REST_WINDOWS: Final = 8
+"""How long to leave it at that, the first time; then twice as long, each time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,46 +61,51 @@ class Growth:
         self.wanted = 1
         self.reason = ""
         """Why it is so many, for people."""
-        self._before: float | None = None
-        """The rate with the fewer connections, while more are on trial."""
-        self._fewer = 1
-        self._last: float | None = None
-        self._settling = False
-        self._rest = 0
+        self._rates: list[float] = []
+        """Of the windows since the last change; those before it has settled do not count."""
+        self._settling = 0
+        self._fewer: tuple[int, float] | None = None
+        """How many there were before those that are on trial, and their rate."""
+        self._rest, self._next_rest = 0, REST_WINDOWS
 
     def judge(self, measure: Measure) -> bool:
         """A window has passed. Returns whether `wanted` has changed."""
         if measure.round_trip is not None and measure.round_trip < NEAR_SECONDS:
             return False
-        if self._settling:  # what was opened has just begun
-            self._settling = False
+        if self._settling:
+            self._settling -= 1
             return False
-        if self._before is not None:
-            return self._try(measure.rate, self._before)
-        last, self._last = self._last, measure.rate
-        if self._rest > 0:
+        self._rates = [*self._rates[1 - TRIAL_WINDOWS :], measure.rate]
+        if len(self._rates) < TRIAL_WINDOWS:
+            return False
+        if self._fewer is not None:
+            return self._try(*self._fewer)
+        if self._rest:
             self._rest -= 1
             return False
         held_back = measure.held_back is None or measure.held_back >= HELD_BACK
-        if not held_back or last is None or not last / STEADY <= measure.rate <= last * STEADY:
-            return False
-        return self._grow((last + measure.rate) / 2)
+        return held_back and measure.rate <= STEADY * self._rates[0] and self._grow()
 
-    def _grow(self, rate: float) -> bool:
+    @property
+    def _rate(self) -> float:
+        return sum(self._rates) / len(self._rates)
+
+    def _grow(self) -> bool:
         if self.wanted >= self._most:
             return False
-        self._before, self._fewer = rate, self.wanted
-        self._change(min(self._most, 2 * self.wanted), "one connection does not fill the link")
+        self._fewer = self.wanted, self._rate
+        self._change(min(self._most, STEP * self.wanted), "fewer do not fill the link")
         return True
 
-    def _try(self, rate: float, before: float) -> bool:
+    def _try(self, fewer: int, rate: float) -> bool:
         """Whether more connections were worth it."""
-        self._before = None
-        if rate >= WORTH * before:
-            return self._grow(rate)
-        self._last, self._rest = None, REST_WINDOWS
-        self._change(self._fewer, "more did not make it faster")
+        self._fewer = None
+        if self._rate >= WORTH * rate:
+            return self._grow()
+        self._rest, self._next_rest = self._next_rest, 2 * self._next_rest
+        self._change(fewer, "more did not make it faster")
         return True
 
     def _change(self, wanted: int, reason: str) -> None:
-        self.wanted, self.reason, self._settling = wanted, reason, True
+        self.wanted, self.reason = wanted, reason
+        self._rates, self._settling = [], SETTLING_WINDOWS

@@ -57,11 +57,13 @@ class Spans:
 class FrameSize:
     """How many bytes to send at a time: about half a second's worth, so that acks are not long in coming."""
 
-    first: Final = 256 * KIB
+    first: Final = 128 * KIB
     smallest: Final = 64 * KIB
 
     def __init__(self) -> None:
         self._size = self.first
+        self.short = False
+        """Whether to stay below half a second: what waits for the end of a frame is to wait for little."""
 
     def of(self, size: int) -> int:
         """How many of so many."""
@@ -71,5 +73,5 @@ class FrameSize:
         """Sending so many bytes took so long."""
         if seconds > 1.0:
             self._size = max(self.smallest, self._size // 2)
-        elif size >= self._size and seconds < 0.25:
+        elif size >= self._size and seconds < 0.25 and not self.short:
             self._size *= 2

@@ -12,7 +12,7 @@ from typing import Final, Literal
 from client.conversation import converse
 from client.credentials import TokenRefused
 from client.errors import ClientError, ConnectionBroken
-from client.growth import Growth, window_of
+from client.growth import FIRST_WINDOWS, NEAR_SECONDS, Growth, window_of
 from client.progress import Ack, Comparing, Complete, Listener, Ready, Resending, Verifying, Waiting
 from client.read_ahead import ReadAhead
 from client.retry import Patience, asked_delay
@@ -162,11 +162,14 @@ class Uploader:
         return sender.position > sender.ready.offset and sender.size - sender.position > SMALLEST_SPAN
 
     async def _watch(self, wire: Wire) -> None:
-        """See whether one connection is enough."""
+        """See whether one connection is enough. What is sent meanwhile is short, so that others need not wait."""
+        windows = 0
         while self._growth is not None and self._growth.wanted < 2:
-            info = wire.tcp_info()
-            await asyncio.sleep(window_of(None if info is None else info.round_trip))
+            round_trip = None if (info := wire.tcp_info()) is None else info.round_trip
+            self._frames.short = round_trip is not None and round_trip >= NEAR_SECONDS and windows < FIRST_WINDOWS
+            await asyncio.sleep(window_of(round_trip))
             self._growth.judge(self._meter.look([wire], self._sender.acked))
+            windows += 1
         self._changed.set()
 
     async def _divide(self, wire: Wire) -> None:

@@ -2,7 +2,15 @@
 
 import pytest
 
-from client.growth import MOST_CONNECTIONS, NEAR_SECONDS, REST_WINDOWS, Growth, Measure
+from client.growth import (
+    MOST_CONNECTIONS,
+    NEAR_SECONDS,
+    REST_WINDOWS,
+    SETTLING_WINDOWS,
+    TRIAL_WINDOWS,
+    Growth,
+    Measure,
+)
 
 RATE = 180_000.0
 FAR = 0.1
@@ -12,8 +20,8 @@ def judged(growth: Growth, *rates: float, held_back: float | None = 1.0, round_t
     """How many connections it wants after each window."""
     wanted = list[int]()
     for rate in rates:
-        changed = growth.judge(Measure(rate, held_back, round_trip))
-        assert changed == (growth.wanted != ([1, *wanted][-1]))
+        before = growth.wanted
+        assert growth.judge(Measure(rate, held_back, round_trip)) == (growth.wanted != before)
         wanted.append(growth.wanted)
     return wanted
 
@@ -28,7 +36,7 @@ def lossy(growth: Growth, windows: int) -> list[int]:
 
 
 def test_a_link_that_gives_each_connection_the_same_gets_all_of_them() -> None:
-    assert lossy(Growth(), 10) == [1, 1, 2, 2, 4, 4, 8, 8, 8, 8, 8]
+    assert lossy(Growth(), 11) == [1, 1, 4, 4, 4, 4, 8, 8, 8, 8, 8, 8]
 
 
 def test_there_are_never_more_than_the_most() -> None:
@@ -37,15 +45,19 @@ def test_there_are_never_more_than_the_most() -> None:
 
 
 def test_what_does_not_make_it_faster_is_closed_and_not_tried_again_at_once() -> None:
-    growth = Growth()
-    assert judged(growth, RATE, RATE, RATE, RATE * 1.1) == [1, 2, 2, 1]
+    """The longer it has been so, the longer it is left at that."""
+    growth, settling, trial = Growth(), SETTLING_WINDOWS, TRIAL_WINDOWS
+    on_trial = [4] * (settling + trial)
+    assert judged(growth, *[RATE] * (2 + settling + trial)) == [1, *on_trial, 1]
     assert growth.reason == "more did not make it faster"
-    assert judged(growth, *[RATE] * REST_WINDOWS) == [1] * REST_WINDOWS
-    assert max(judged(growth, *[RATE] * 4)) == 2, "later it may be otherwise"
+    for rest in (REST_WINDOWS, 2 * REST_WINDOWS):
+        alone = settling + trial - 1 + rest
+        assert judged(growth, *[RATE] * (alone + 1 + settling + trial)) == [1] * alone + [*on_trial, 1]
 
 
 def test_the_fewer_that_were_worth_it_stay() -> None:
-    assert judged(Growth(), RATE, RATE, RATE, 2 * RATE, 2 * RATE, 2 * RATE) == [1, 2, 2, 4, 4, 2]
+    rates = [*[RATE] * 2, *[0.0] * SETTLING_WINDOWS, *[3 * RATE] * 20]
+    assert judged(Growth(), *rates)[:11] == [1, 4, 4, 4, 4, 8, 8, 8, 8, 4, 4]
 
 
 def test_a_near_server_needs_no_second_connection() -> None:
@@ -63,4 +75,4 @@ def test_a_rate_that_still_grows_is_waited_for() -> None:
 
 
 def test_where_the_system_tells_nothing_throughput_alone_decides() -> None:
-    assert judged(Growth(), RATE, RATE, held_back=None, round_trip=None) == [1, 2]
+    assert judged(Growth(), RATE, RATE, held_back=None, round_trip=None) == [1, 4]

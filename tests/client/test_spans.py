@@ -62,7 +62,9 @@ def test_all_is_over_when_all_is_durable_and_not_when_it_is_handed_out() -> None
     assert spans.over
 
 
-@pytest.mark.parametrize(("seconds", "after"), [(0.01, 2 * FrameSize.first), (0.5, FrameSize.first), (2, 131_072)])
+@pytest.mark.parametrize(
+    ("seconds", "after"), [(0.01, 2 * FrameSize.first), (0.5, FrameSize.first), (2, FrameSize.smallest)]
+)
 def test_a_frame_takes_about_half_a_second(seconds: float, after: int) -> None:
     frames = FrameSize()
     frames.took(frames.of(100 * MIB), seconds)
@@ -75,3 +77,10 @@ def test_a_frame_never_gets_tiny() -> None:
     for _ in range(20):
         frames.took(frames.of(MIB), 60)
     assert frames.of(MIB) == FrameSize.smallest
+
+
+def test_a_frame_stays_short_where_something_waits_for_its_end() -> None:
+    frames = FrameSize()
+    frames.short = True
+    frames.took(frames.of(MIB), 0.01)
+    assert frames.of(MIB) == FrameSize.first
