@@ -1,0 +1,60 @@
+"""Reading small files many at a time: what comes of each, and that none waits for one that is still to come."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from functools import partial
+from pathlib import Path
+
+from client.connection import upload_header
+from client.small_files import AT_A_TIME, BYTES_AT_A_TIME, Item, SmallFileReader
+from transfer.protocol.digest import DEFAULT_ALGORITHM, digest_bytes
+from transfer.protocol.errors import InvalidName
+from transfer.protocol.limits import SMALL_FILE_BYTES
+
+HEADER_OF = partial(upload_header, digest_algorithm=DEFAULT_ALGORITHM)
+
+
+def made(folder: Path, name: str, content: bytes) -> Item:
+    (folder / name).write_bytes(content)
+    return Item(folder / name, f"sent/{name}")
+
+
+async def test_each_item_is_read_or_large_or_failed(tmp_path: Path) -> None:
+    contents = {f"{number:03}": os.urandom(number) for number in range(3 * AT_A_TIME)}
+    items = [made(tmp_path, name, content) for name, content in contents.items()]
+    large = made(tmp_path, "large", bytes(SMALL_FILE_BYTES + 1))
+    gone, unspeakable = Item(tmp_path / "gone", "gone"), Item(items[0].path, "../000")
+    items[AT_A_TIME:AT_A_TIME] = [gone, large, unspeakable]
+    reader = SmallFileReader(items, HEADER_OF)
+    files = [file async for some in reader.files() for file in some]
+    assert {str(file.header.name).removeprefix("sent/"): file.content for file in files} == contents
+    assert all(file.digest == digest_bytes(file.content) and file.header.size == len(file.content) for file in files)
+    assert len({file.header.ref for file in files}) == len(files)
+    assert reader.large == [large]
+    assert [(failure.name, type(failure.error)) for failure in reader.failed] == [
+        ("gone", FileNotFoundError),
+        ("../000", InvalidName),
+    ]
+
+
+async def test_a_hop_reads_no_more_than_is_to_be_kept(tmp_path: Path) -> None:
+    items = [made(tmp_path, str(number), bytes(SMALL_FILE_BYTES)) for number in range(5)]
+    sizes = [len(some) * SMALL_FILE_BYTES async for some in SmallFileReader(items, HEADER_OF).files()]
+    assert sum(sizes) == 5 * SMALL_FILE_BYTES
+    assert max(sizes) <= BYTES_AT_A_TIME
+
+
+async def test_no_file_waits_for_an_item_that_is_still_to_come(tmp_path: Path) -> None:
+    sent = asyncio.Event()
+
+    async def coming() -> AsyncIterator[Item]:
+        yield made(tmp_path, "first", b"first")
+        await sent.wait()
+        yield made(tmp_path, "second", b"second")
+
+    contents: list[list[bytes]] = []
+    async for some in SmallFileReader(coming(), HEADER_OF).files():
+        contents.append([file.content for file in some])
+        sent.set()
+    assert contents == [[b"first"], [b"second"]]
