@@ -189,7 +189,8 @@ class Lane:
         self.wire = wire
         self.changed = asyncio.Event()
         self._several, self._upload = several, several.upload
-        self._sent, self._span = sent, sent
+        self._sent = sent
+        self._span: Range | None = None
         self._frames = FrameSize()
         self._rate: float | None = None
         self._span_began = 0.0
@@ -251,8 +252,8 @@ class Lane:
             match message:
                 case MissingMessage():
                     continue  # whoever finishes hears of it again
-                case AckMessage() if self._sent is not None:  # of the operation before, which is of the whole
-                    self._several.acknowledged(0, message.offset)
+                case AckMessage() if self._sent is not None:  # of the operation before
+                    self._several.acknowledged(self._sent.start, max(self._sent.start, message.offset))
                     continue
             sender.received(message)
             if sender.complete is not None:
@@ -264,7 +265,7 @@ class Lane:
             self.changed.set()
 
     def _opened_range(self, ready: ReadyMessage) -> None:
-        """The operation before is over, and what was sent of it durable."""
+        """The operation before is over, and what was sent of it durable: the next header waits for that."""
         if self._sent is not None:
             self._several.acknowledged(*self._sent)
             self._sent = None
@@ -273,7 +274,7 @@ class Lane:
 
     async def _drive(self, wire: Wire, sender: Sender) -> None:
         while not self._several.over:
-            if sender.idle and not self._take(sender):
+            if (sender.idle or (sender.all_sent and self._several.spans.left)) and not self._take(sender):
                 await self._something()
                 continue
             await wire.keep_authorized()
@@ -292,8 +293,9 @@ class Lane:
     def _take(self, sender: Sender) -> bool:
         """The next span, where there is one."""
         now = time.monotonic()
-        if self._sent is None and self._span is not None:
+        if self._span is not None:
             self._rate = self._span.size / max(now - self._span_began, 1e-3)
+            self._sent = None if sender.idle else self._span
         self._span, self._span_began = self._several.take(self._rate), now
         if self._span is not None:
             sender.hand_out(self._span)

@@ -7,7 +7,11 @@ from transfer.protocol.limits import KIB
 from transfer.protocol.ranges import Range, RangeSet
 
 SPAN_SECONDS: Final = 5.0
-"""How long a span is to take: each costs two round trips in which its connection sends nothing."""
+"""How long a span is to take: between two of them a connection sends nothing for a round trip."""
+SHORTEST_SECONDS: Final = 1.0
+"""How long the last ones are to take."""
+LONE_SPANS: Final = 6
+"""One connection, for which nobody waits in the end, takes so many at once."""
 SMALLEST_SPAN: Final = 256 * KIB
 
 
@@ -38,7 +42,10 @@ class Spans:
         first = self._left.ranges[0]
         wanted = self._leaf_size if rate is None else int(rate * SPAN_SECONDS)
         fair = self.left // (2 * connections)
-        span = Range(first.start, min(first.end, first.start + max(SMALLEST_SPAN, min(wanted, fair))))
+        if connections == 1 and rate is not None:
+            wanted, fair = LONE_SPANS * wanted, self.left
+        least = max(SMALLEST_SPAN, int((rate or 0) * SHORTEST_SECONDS))
+        span = Range(first.start, min(first.end, first.start + max(least, min(wanted, fair))))
         aligned = span.end - span.end % self._leaf_size
         if span.end < first.end and aligned > span.start:
             span = Range(span.start, aligned)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from client.spans import SMALLEST_SPAN, SPAN_SECONDS, FrameSize, Spans
+from client.spans import LONE_SPANS, SMALLEST_SPAN, SPAN_SECONDS, FrameSize, Spans
 from transfer.protocol.limits import MIB
 from transfer.protocol.ranges import Range
 
@@ -23,11 +23,11 @@ def test_a_span_ends_with_a_leaf_where_it_is_longer_than_one() -> None:
 
 def test_towards_the_end_spans_get_shorter_so_that_nobody_is_waited_for() -> None:
     spans, sizes = Spans(16 * MIB + 3, LEAF), list[int]()
-    while (span := spans.take(100 * MIB, 4)) is not None:
+    while (span := spans.take(MIB // 4, 4)) is not None:
         sizes.append(span.size)
         spans.acknowledged(*span)
     assert sum(sizes) == 16 * MIB + 3
-    assert sizes[0] == 2 * MIB
+    assert sizes[0] == MIB
     assert max(sizes[-4:]) <= SMALLEST_SPAN
     assert spans.over
 
@@ -84,3 +84,15 @@ def test_a_frame_stays_short_where_something_waits_for_its_end() -> None:
     frames.short = True
     frames.took(frames.of(MIB), 0.01)
     assert frames.of(MIB) == FrameSize.first
+
+
+def test_one_connection_alone_takes_much_at_once() -> None:
+    spans = Spans(100 * MIB, LEAF)
+    assert spans.take(MIB, 1) == Range(0, int(LONE_SPANS * SPAN_SECONDS) * MIB)
+    assert spans.take(2 * MIB, 1) == Range(30 * MIB, 90 * MIB)
+    assert spans.take(2 * MIB, 1) == Range(90 * MIB, 100 * MIB)
+
+
+def test_a_fast_connection_gets_no_tiny_span() -> None:
+    """It would wait for its next one longer than it sends."""
+    assert Spans(16 * MIB, LEAF).take(9 * MIB, 8) == Range(0, 9 * MIB)

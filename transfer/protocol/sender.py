@@ -162,7 +162,7 @@ class Sender:
         self._over_to_ranges()
 
     def hand_out(self, span: Range) -> None:
-        """Send this range, with the next `next`. To be called when it is `idle`."""
+        """Send this range, with the next `next`. To be called when it is `idle`, or `all_sent`."""
         self._holes, self.phase = RangeSet.of(span), Phase.REPAIRING
 
     @property
@@ -171,6 +171,11 @@ class Sender:
         return not self._holes and (
             self._range is None or (self.phase is Phase.SENDING and self.acked >= self._range.end)
         )
+
+    @property
+    def all_sent(self) -> bool:
+        """Whether all of the range was sent, acknowledged or not: the next header does not cut it short."""
+        return self._range is not None and self.phase is Phase.SENDING and self.position >= self._range.end
 
     def divided(self, complete: CompleteMessage | None = None) -> None:
         """Others have sent all that was missing: what is left is to repair and to finish, unless they have heard that

@@ -703,6 +703,23 @@ def test_what_is_handed_out_is_sent_as_ranges_and_nothing_else() -> None:
     assert sender.idle
 
 
+def test_the_next_range_may_follow_when_all_of_one_was_sent() -> None:
+    """Its ack comes late."""
+    sender = Sender(UploadHeader(name=NAME, size=SIZE, upload_id="u", lease="l"))
+    sender.assist()
+    sender.hand_out(Range(0, 8))
+    header_of(sender)
+    sender.received(ready(0))
+    assert not sender.all_sent
+    sender.sent(8)
+    assert (sender.all_sent, sender.idle) == (True, False)
+    sender.hand_out(Range(8, 16))
+    assert header_of(sender).range == Range(8, 16)
+    sender.received(AckMessage(offset=8))
+    sender.received(ready(8))
+    assert send_all(sender) == [(8, 16)]
+
+
 def test_all_that_lies_ahead_can_be_divided_unless_something_is_to_be_mended_first() -> None:
     assert not Sender(UploadHeader(name=NAME, size=SIZE)).divisible
     assert opened(ready(8)).divisible
