@@ -222,6 +222,7 @@ class Session:
                 self._dismissed = self._dismissed or isinstance(error, Unauthorized)
                 await self._throttle.operation()
                 await self._refuse(error, begins=isinstance(content, bytes))
+            del content  # a thousand that wait for the next one would each keep up to 4 MiB
         for turn in self._replies.turns:
             if turn.operation is not None:
                 turn.operation.gone()
@@ -237,6 +238,7 @@ class Session:
             assert content is not None
             if not self._dismissed:
                 yield content
+            del message, content
 
     async def _take_first(self, content: str | bytes) -> None:
         """The first frame of a caller who is not known yet. Raises Unauthorized, TooMany."""

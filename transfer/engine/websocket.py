@@ -190,11 +190,20 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             return
         self._assembly = self.loop.call_later(self._pace.step, self._look_at_assembly)
 
+    def handle_text(self, event: Frame) -> None:
+        super().handle_text(event)
+        event.data = b""  # the parser keeps its last frame until the next one has come
+
+    def handle_bytes(self, event: Frame) -> None:
+        super().handle_bytes(event)
+        event.data = b""
+
     def handle_cont(self, event: Frame) -> None:
         """Fragments, however many and small, take no more memory than their bytes."""
         if self._joined is None:
             self._joined = bytearray(self.frames[0])
         self._joined += event.data
+        event.data = b""
         if event.fin:
             self.send_receive_event_to_app()
 
