@@ -18,7 +18,7 @@ from pathlib import Path
 from random import randbytes
 from typing import Final
 
-from bench.crowd import MESSAGE_BYTES, PROBE_SECONDS, SLOW_PERIOD, Crowd
+from bench.crowd import CHECKOUT, MESSAGE_BYTES, PROBE_SECONDS, SLOW_PERIOD, Crowd
 from bench.figures import Series, Table, at_most, number
 from bench.plots import Lines
 from bench.processes import MIB, TOWLINE, Service, TowlineServer, finish, scratch, usage_of
@@ -87,7 +87,7 @@ def pss_kib(pid: int) -> int:
 @contextmanager
 def bare_echo() -> Iterator[Service]:
     """The server that does nothing else."""
-    with Service([sys.executable, "-m", "bench.crowd.bare_echo"], started="listening on ", folder=Path.cwd()) as server:
+    with Service([sys.executable, "-m", "bench.crowd.bare_echo"], started="listening on ", folder=CHECKOUT) as server:
         server.port = int(server.greeting)
         yield server
 
@@ -105,6 +105,7 @@ def beside_slow_uploads(clients: int, seconds: float, folder: Path) -> Crowded:
         crowded = _measured(server, crowd, probe, clients, seconds, load=crowd.upload_slowly)
         acks = Series.of(crowd.ack_seconds())
         crowd.leave()
+        server.usage()  # once it has closed what they left
         crowd.connect(clients)
         each = AT_ONCE_MIB * MIB // clients
         pieces = max(1, each // MIB)
