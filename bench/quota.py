@@ -13,49 +13,19 @@ from pathlib import Path
 from statistics import median
 from typing import Final
 
-import sqlalchemy as sa
-
 from bench.figures import Table, number
+from bench.filled import SUBJECT, add_files
 from bench.processes import scratch
 from bench.report import Report, parser, publish
-from storage.catalog import files, open_writing
 from storage.local import LocalStore
-from storage.objects import new_object_id
-from storage.store import UploadRequest, utc_now
+from storage.store import UploadRequest
 from transfer.protocol.digest import digest_bytes
 from transfer.protocol.names import Name
 
-SUBJECT: Final = "ann"
 FAR: Final = 1 << 50
 SMALL: Final = 4096
 SMALL_FILES: Final = 1_024
 ROUNDS: Final = 50
-ROWS_AT_ONCE: Final = 5_000
-
-
-def add_rows(catalog: Path, count: int) -> None:
-    """Files that the catalog lists and no disk has."""
-    engine = open_writing(catalog)
-    with engine.begin() as connection:
-        for start in range(0, count, ROWS_AT_ONCE):
-            numbers = range(start, min(count, start + ROWS_AT_ONCE))
-            connection.execute(sa.insert(files), [_row(f"many/{number:07}.bin") for number in numbers])
-    engine.dispose()
-
-
-def _row(name: str) -> dict[str, object]:
-    return {
-        "file_id": new_object_id(),
-        "name": name,
-        "name_key": name,
-        "size": 1_000_000,
-        "digest": f"sha256:{secrets.token_hex(32)}",
-        "content_type": "application/octet-stream",
-        "created": utc_now(),
-        "owner": SUBJECT,
-        "uploader": SUBJECT,
-        "metadata": {},
-    }
 
 
 def asked(size: int | None, quota: int | None) -> UploadRequest:
@@ -97,7 +67,7 @@ async def _median_ms(work: Callable[[], Awaitable[object]]) -> float:
 
 async def measure(folder: Path, count: int) -> Report:
     async with LocalStore(folder, min_free_bytes=0) as store:
-        add_rows(folder / "catalog.db", count)
+        add_files(folder / "catalog.db", count)
         await small_files_a_second(store, None)  # what is done for the first time is nobody's
         facts = {
             "files": count,
