@@ -188,7 +188,9 @@ class Service:
         port: int = 0,
         environment: Mapping[str, str] | None = None,
         folder: Path | None = None,
+        patience: float = PATIENCE,
     ) -> None:
+        self._patience = patience
         self._command = [str(part) for part in command]
         self._started = started
         self._environment = environment if environment is not None else user_environment()
@@ -207,6 +209,10 @@ class Service:
         """What it used so far, once it has come to rest."""
         return settled_usage(self.pid)
 
+    def output(self) -> str:
+        """What it wrote so far, of a MiB at most."""
+        return os.pread(self._output.fileno(), 1 << 20, 0).decode(errors="replace")
+
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
             self._command,
@@ -217,7 +223,7 @@ class Service:
             stderr=subprocess.STDOUT,
         )
         try:
-            wait_until(self._is_ready, f"{self._command[0]} did not start")
+            wait_until(self._is_ready, f"{self._command[0]} did not start", self._patience)
         except BaseException as failed:
             self.__exit__()
             if isinstance(failed, TimeoutError):
@@ -241,8 +247,7 @@ class Service:
             raise Failed(f"{self._command[0]} ended with {self._process.returncode}:\n{_end_of(self._output)}")
         if self._started is None:
             return takes_connections(self.port)
-        said = os.pread(self._output.fileno(), 1 << 20, 0).decode(errors="replace")
-        for line in said.split("\n")[:-1]:
+        for line in self.output().split("\n")[:-1]:
             if line.startswith(self._started):
                 self.greeting = line.removeprefix(self._started).strip()
                 return True
@@ -292,12 +297,12 @@ def transfer(
     return Transfer(client.seconds, client.usage, service.usage().since(before), client.output)
 
 
-def wait_until(condition: Callable[[], bool], complaint: str) -> None:
-    """Look every few milliseconds. Raises TimeoutError with the complaint after PATIENCE."""
-    deadline = time.monotonic() + PATIENCE
+def wait_until(condition: Callable[[], bool], complaint: str, patience: float = PATIENCE) -> None:
+    """Look every few milliseconds. Raises TimeoutError with the complaint after that many seconds."""
+    deadline = time.monotonic() + patience
     while not condition():
         if time.monotonic() > deadline:
-            raise TimeoutError(f"{complaint} within {PATIENCE:.0f} s")
+            raise TimeoutError(f"{complaint} within {patience:.0f} s")
         time.sleep(0.005)
 
 

@@ -18,7 +18,7 @@ def run(display: Display, work: Callable[[Display], Coroutine[None, None, Exit]]
     keep_freed_memory()
     with display:
         try:
-            with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            with asyncio.Runner(loop_factory=loop_factory()) as runner:
                 code = runner.run(work(display))
         except BrokenPipeError:  # whoever read our data has enough
             silence(sys.stdout)
@@ -30,7 +30,7 @@ def run(display: Display, work: Callable[[Display], Coroutine[None, None, Exit]]
     raise typer.Exit(code)
 
 
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
     """uvloop's loop where there is one: of a chunk that the network does not take at once asyncio's makes copies."""
     if sys.platform == "win32":
         return asyncio.new_event_loop
