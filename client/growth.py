@@ -21,7 +21,7 @@ FIRST_WINDOWS: Final = 6
 """By then it is known of most connections whether they need others beside them."""
 HELD_BACK: Final = 0.7
 """The share of the time in which the congestion window has to be what holds the sending back."""
-STEADY: Final = 1.5
+STEADY: Final = 1.2
 """A rate that still grows faster than this from one window to the next is not settled."""
 STEP: Final = 4
 """So many times as many are tried: rates vary by losses, and what is gained by less may not show."""
@@ -63,7 +63,8 @@ class Growth:
         """Why it is so many, for people."""
         self._rates: list[float] = []
         """Of the windows since the last change; those before it has settled do not count."""
-        self._settling = 0
+        self._settling = self._held_back = 0
+        """For how many windows it has to settle, and for how many it was held back without a break."""
         self._fewer: tuple[int, float] | None = None
         """How many there were before those that are on trial, and their rate."""
         self._rest, self._next_rest = 0, REST_WINDOWS
@@ -72,6 +73,8 @@ class Growth:
         """A window has passed. Returns whether `wanted` has changed."""
         if measure.round_trip is not None and measure.round_trip < NEAR_SECONDS:
             return False
+        held_back = measure.held_back is None or measure.held_back >= HELD_BACK
+        self._held_back = self._held_back + 1 if held_back else 0
         if self._settling:
             self._settling -= 1
             return False
@@ -83,24 +86,19 @@ class Growth:
         if self._rest:
             self._rest -= 1
             return False
-        held_back = measure.held_back is None or measure.held_back >= HELD_BACK
-        return held_back and measure.rate <= STEADY * self._rates[0] and self._grow()
-
-    @property
-    def _rate(self) -> float:
-        return sum(self._rates) / len(self._rates)
+        return self._held_back >= TRIAL_WINDOWS and measure.rate <= STEADY * self._rates[0] and self._grow()
 
     def _grow(self) -> bool:
         if self.wanted >= self._most:
             return False
-        self._fewer = self.wanted, self._rate
+        self._fewer = self.wanted, max(self._rates)
         self._change(min(self._most, STEP * self.wanted), "fewer do not fill the link")
         return True
 
     def _try(self, fewer: int, rate: float) -> bool:
         """Whether more connections were worth it."""
         self._fewer = None
-        if self._rate >= WORTH * rate:
+        if sum(self._rates) / len(self._rates) >= WORTH * rate:
             return self._grow()
         self._rest, self._next_rest = self._next_rest, 2 * self._next_rest
         self._change(fewer, "more did not make it faster")

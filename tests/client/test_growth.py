@@ -76,3 +76,12 @@ def test_a_rate_that_still_grows_is_waited_for() -> None:
 
 def test_where_the_system_tells_nothing_throughput_alone_decides() -> None:
     assert judged(Growth(), RATE, RATE, held_back=None, round_trip=None) == [1, 4]
+
+
+def test_a_rate_at_which_nothing_is_held_back_any_more_is_enough() -> None:
+    """So ends the slow start of one that fills the link."""
+    growth = Growth()
+    assert not growth.judge(Measure(9 * RATE, 1.0, FAR))
+    assert not growth.judge(Measure(10 * RATE, 0.2, FAR))
+    assert not growth.judge(Measure(10 * RATE, 1.0, FAR))
+    assert growth.judge(Measure(10 * RATE, 1.0, FAR))
