@@ -65,8 +65,9 @@ T = TypeVar("T")
 LOGGER: Final = "towline.session"
 WAITING_BYTES: Final = limits.MIB
 """What of a window waits in our memory to be written, where the disk keeps up; the rest waits in the network."""
-STUCK_SECONDS: Final = 0.1
-"""A disk that has taken nothing for so long does not keep up: behind the rest there may be a ping, so it is read."""
+STUCK_SECONDS: Final = 2.0
+"""A disk that has taken nothing for so long does not keep up: the rest is read, for behind it there may be a ping, and
+many clients wait 20 s for a pong."""
 CUT_SECONDS: Final = 0.25
 """How long what is under way may take to end by itself when the caller's right has ended."""
 

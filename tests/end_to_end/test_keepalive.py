@@ -26,9 +26,9 @@ from tests.end_to_end.waiting import stuck_disk
 from tests.links import Link
 from tests.namespaces import lacking_namespaces
 from tests.server import CHECKOUT, serving_apart
+from transfer import session
 from transfer.app import create_app
 from transfer.server import PING_SECONDS
-from transfer.session import WAITING_BYTES
 from transfer.settings import Settings
 from transfer.uploads import WRITE_BYTES
 
@@ -59,10 +59,11 @@ async def cut_by_link(link: Link) -> None:
 
 
 @pytest.mark.parametrize("overrides", [{"window": 6 * MIB}])
-async def test_pings_are_answered_while_a_write_takes_long(service: Service) -> None:
+async def test_pings_are_answered_while_a_write_takes_long(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also behind more than waits in memory where a disk keeps up."""
+    monkeypatch.setattr(session, "STUCK_SECONDS", PING)
     data = content(7 * MIB)
-    assert WRITE_BYTES + WAITING_BYTES < 6 * MIB
+    assert WRITE_BYTES + session.WAITING_BYTES < 6 * MIB
     async with service.connected() as peer:
         ready = await peer.begin("a", len(data))
         async with stuck_disk(service.store):
@@ -86,6 +87,7 @@ async def serving_quickly(tmp_path: Path) -> AsyncIterator[tuple[str, LocalStore
 async def test_a_disk_that_is_stuck_for_long_loses_no_client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wire, "PING_SECONDS", PING)
     monkeypatch.setattr(wire, "PONG_SECONDS", PONG)
+    monkeypatch.setattr(session, "STUCK_SECONDS", PING)
     data, recorder = content(40 * MIB), Recorder()
     async with (
         serving_quickly(tmp_path) as (url, store),
