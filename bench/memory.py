@@ -1,85 +1,84 @@
-"""Peak memory of server and client during one large upload: does it grow with the file? (default 5 GiB, sparse)
+"""Peak memory of server and client during a large upload: does it grow with the file?
 
-    ./run bench memory [--size-gib 5]
+    ./run bench memory [--size-gib 20]
 
-Server and client are processes of their own; the peak is `VmHWM` of /proc/PID/status, read just before each ends.
+The files are sparse and the digest is BLAKE3, so that a large one takes a minute and not several; the server writes
+all of its bytes. It has been started before, as servers have: the very first start makes the catalog, and needs what
+makes it in memory too. One server takes a small file, then the large one, each from a client of its own.
 """
 
-import argparse
-import asyncio
-import json
-import sys
-import tempfile
-import time
-from asyncio.subprocess import PIPE, Process
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
-from tests.server import CHECKOUT, ServerProcess
+from bench.figures import Checked, Table, at_most, number
+from bench.processes import GIB, TOWLINE, TowlineServer, Transfer, peak_mib, scratch, transfer
+from bench.report import Report, parser, publish
 
-LIMIT_MIB: Final = 150
-
-
-def peak_mib(pid: int) -> float:
-    """The largest resident set of a process so far, in MiB (proc(5), VmHWM)."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) / 1024
-    raise RuntimeError(f"process {pid} has no VmHWM")
+SERVER: Final = at_most("peak memory of the server", 100, "MiB")
+CLIENT: Final = at_most("peak memory of the client", 100, "MiB")
+SMALL_GIB: Final = 1.0
 
 
-async def upload(path: Path, url: str) -> float:
-    """Upload with the command line; returns the client's peak, read at its last event."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "client.cli", "upload", str(path), "--server", url, "--json", stdout=PIPE, cwd=CHECKOUT
-    )
-    peak = await _read_to_the_end(process)
-    if await process.wait() != 0:
-        raise SystemExit("the upload failed")
-    return peak
+class Upload(NamedTuple):
+    """A file of so many GiB, and what both sides have used by its end."""
+
+    gib: float
+    used: Transfer
 
 
-async def _read_to_the_end(process: Process) -> float:
-    assert process.stdout is not None
-    peak = 0.0
-    while await process.stdout.readline():
-        try:
-            peak = max(peak, peak_mib(process.pid))
-        except (OSError, RuntimeError):  # it is gone already: the event before said the same
-            break
-    await process.stdout.read()
-    return peak
+def measure(folder: Path, sizes_gib: Sequence[float]) -> Report:
+    data = folder / "data"
+    with TowlineServer(data):
+        pass
+    with TowlineServer(data) as server:
+        rest = peak_mib(server.pid)
+        done = [Upload(gib, upload(server, folder / f"{gib:g}-gib.img", gib)) for gib in sizes_gib]
+    return Report("memory", [table(rest, done)], facts(rest, done), checks(done))
 
 
-async def measure(size_gib: float) -> dict[str, float]:
-    with tempfile.TemporaryDirectory(prefix="towline-bench-") as folder:
-        path = Path(folder) / "sparse.img"
-        with path.open("wb") as stream:
-            stream.truncate(int(size_gib * (1 << 30)))
-        async with ServerProcess(Path(folder) / "data") as server:
-            before = peak_mib(server.pid)
-            began = time.monotonic()
-            client = await upload(path, server.url)
-            seconds = time.monotonic() - began
-            return {
-                "size_gib": size_gib,
-                "server_at_rest_mib": round(before, 1),
-                "server_peak_mib": round(peak_mib(server.pid), 1),
-                "client_peak_mib": round(client, 1),
-                "seconds": round(seconds, 1),
+def upload(server: TowlineServer, path: Path, gib: float) -> Transfer:
+    with path.open("wb") as stream:
+        stream.truncate(int(gib * GIB))
+    return transfer(server, [TOWLINE, "upload", path, "--server", server.url, "--quiet", "--digest", "blake3"])
+
+
+def table(rest: float, done: Sequence[Upload]) -> Table:
+    rows = [["at rest", "", number(rest), "", ""]]
+    for gib, used in done:
+        figures = [used.client.peak_mib, used.server.peak_mib, used.seconds, used.cpu_seconds / gib]
+        rows.append([f"{gib:g} GiB", *map(number, figures)])
+    return Table.of(["after", "client peak MiB", "server peak MiB", "s", "CPU s/GiB"], rows)
+
+
+def facts(rest: float, done: Sequence[Upload]) -> dict[str, object]:
+    return {
+        "server_at_rest_mib": round(rest, 1),
+        "uploads": [
+            {
+                "size_gib": gib,
+                "server_peak_mib": round(used.server.peak_mib, 1),
+                "client_peak_mib": round(used.client.peak_mib, 1),
+                "seconds": round(used.seconds, 1),
             }
+            for gib, used in done
+        ],
+    }
+
+
+def checks(done: Sequence[Upload]) -> list[Checked]:
+    return [
+        SERVER.checked(max(used.server.peak_mib for _, used in done)),
+        CLIENT.checked(max(used.client.peak_mib for _, used in done)),
+    ]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="./run bench memory", description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--size-gib", type=float, default=5.0)
-    result = asyncio.run(measure(parser.parse_args().size_gib))
-    print(f"{'':8} {'at rest':>10} {'peak':>10} {'limit':>10}   MiB")
-    print(f"{'server':8} {result['server_at_rest_mib']:>10} {result['server_peak_mib']:>10} {LIMIT_MIB:>10}")
-    print(f"{'client':8} {'':>10} {result['client_peak_mib']:>10} {LIMIT_MIB:>10}")
-    print(json.dumps(result))
-    if max(result["server_peak_mib"], result["client_peak_mib"]) > LIMIT_MIB:
-        raise SystemExit(f"over {LIMIT_MIB} MiB")
+    options = parser("memory", __doc__)
+    options.add_argument("--size-gib", type=float, default=20.0, metavar="GIB", help="of the large file; 20 by default")
+    chosen = options.parse_args()
+    with scratch("memory") as folder:
+        publish(measure(folder, [SMALL_GIB, chosen.size_gib]), record=chosen.record)
 
 
 if __name__ == "__main__":
