@@ -23,7 +23,7 @@ from client.links import Links
 from client.pipeline import Pipeline
 from client.progress import Complete, Failed, Listener, ignore
 from client.retry import GIVE_UP_AFTER, Patience
-from client.small_files import HeaderOf, Item, SmallFileReader
+from client.small_files import HeaderOf, Item, SmallFile, SmallFileReader, read_small
 from client.source import Source, UploadSource, open_source
 from client.speed import SpeedLimit
 from client.tls import tls_context
@@ -147,6 +147,8 @@ class Connection:
 
     async def _upload(self, source: Source, header: UploadHeader, listener: Listener) -> Complete:
         patience = Patience(self._give_up_after)
+        if source.size is not None and source.size <= limits.SMALL_FILE_BYTES:
+            return await self._upload_small(source, header, patience, listener)
         uploader = Uploader(
             self._exclusive_wire,
             source,
@@ -158,6 +160,22 @@ class Connection:
             self._connections,
         )
         return await uploader.run()
+
+    async def _upload_small(
+        self, source: Source, header: UploadHeader, patience: Patience, listener: Listener
+    ) -> Complete:
+        """Whole, at once: a fifth of the syncs, and half of the round trips, that something to resume would take."""
+
+        small = await read_small(source, header)
+
+        async def files() -> AsyncIterator[list[SmallFile]]:
+            yield [small]
+
+        pipeline = Pipeline(self._exclusive_wire, files(), patience, listener, self._speed_limit)
+        (result,) = [result async for result in pipeline.results()]
+        if isinstance(result, Failed):
+            raise result.error
+        return result
 
     async def upload_many(
         self,

@@ -11,6 +11,7 @@ from typing import Final, Protocol
 
 from client.errors import ClientError, SourceChanged
 from client.progress import Failed
+from client.source import Source
 from transfer.protocol import limits
 from transfer.protocol.digest import Digest, digest_bytes
 from transfer.protocol.errors import TransferError
@@ -38,6 +39,17 @@ class SmallFile:
     content: bytes
     digest: Digest
     sent_bytes: int = 0
+
+
+async def read_small(source: Source, header: UploadHeader) -> SmallFile:
+    """Read and hash a source of at most `limits.SMALL_FILE_BYTES`. Raises SourceChanged, OSError."""
+    assert source.size is not None
+    content = await source.read(0, source.size) if source.size else b""
+    await source.check()
+    if len(content) != source.size:
+        raise SourceChanged(source.name)
+    alone = header.model_copy(update={"offset": 0, "ref": 1})
+    return SmallFile(1, alone, content, digest_bytes(content, header.digest_algorithm))
 
 
 class HeaderOf(Protocol):

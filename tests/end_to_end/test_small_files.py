@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import pytest
+
 import client
-from client.progress import Complete, Failed
+from client.progress import Complete, Failed, Ready
 from tests.end_to_end.scene import content, names, stored
 from tests.links import Link
 from tests.server import running
@@ -37,6 +39,25 @@ async def test_a_thousand_small_files_on_one_connection(tmp_path: Path) -> None:
         assert await names(url) == sorted(item.name for item in items)
         for item in items[:: COUNT // 20]:
             assert await stored(url, item.name) == item.path.read_bytes()
+
+
+async def test_a_small_file_alone_goes_whole_and_at_once_on_a_connection_that_stays(tmp_path: Path) -> None:
+    (tmp_path / "alone").write_bytes(content(4_096))
+    events: list[client.Event] = []
+    async with (
+        running(Settings(data=tmp_path / "data")) as url,
+        Link("127.0.0.1", _port(url)) as link,
+        client.connect(link.url) as connection,
+    ):
+        files = [await connection.upload(tmp_path / "alone", on_event=events.append) for _ in range(2)]
+        with pytest.raises(Exists):
+            await connection.upload(b"other", name="alone", on_event=events.append)
+        await connection.upload(b"", name="empty", on_event=events.append)
+        assert link.connections == 1
+        assert files[0] == files[1]
+        assert await stored(url, "alone") == content(4_096)
+    assert not any(isinstance(event, Ready) for event in events)
+    assert [event.unchanged for event in events if isinstance(event, Complete)] == [False, True, False]
 
 
 async def test_the_same_files_again_are_unchanged(tmp_path: Path) -> None:
