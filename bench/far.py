@@ -10,6 +10,8 @@ acknowledged, of Towline what the client was told is durable. Neither start of a
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -52,14 +54,15 @@ class Condition(NamedTuple):
         )
 
 
-LOSSY: Final = Condition(0.01, "cubic", FAST, skipped=6, seconds=16)
-"""Little is moved here, so it takes long to see how much; and so do decisions about further connections."""
+LOSSY: Final = Condition(0.01, "cubic", FAST, skipped=15, seconds=30)
+"""Little is moved here, so it takes long to see how much, and to decide about further connections. So little that all
+senders have links and processors enough to be measured at the same time."""
 CONDITIONS: Final = (
-    Condition(0.0, "cubic", FAST, skipped=2, seconds=5),
-    Condition(0.0, "bbr", FAST, skipped=2, seconds=5),
+    Condition(0.0, "cubic", FAST, skipped=1.5, seconds=4.5),
+    Condition(0.0, "bbr", FAST, skipped=1.5, seconds=4.5),
     LOSSY,
-    Condition(0.01, "bbr", FAST, skipped=2, seconds=5),
-    Condition(0.0, "bbr", FAT, skipped=2, seconds=5),
+    Condition(0.01, "bbr", FAST, skipped=1.5, seconds=4.5),
+    Condition(0.0, "bbr", FAT, skipped=1.5, seconds=4.5),
 )
 NOTES: Final = (
     "What is acknowledged in a second, slow start left out: of raw TCP by the receiver's kernel, of Towline by the"
@@ -104,7 +107,10 @@ def _acked_in(line: str) -> int | None:
     return int(event["offset"]) if event["event"] in ("ready", "ack") else None
 
 
-def senders() -> Mapping[str, Callable[[Link, Condition, Path], list[Sample]]]:
+Sender = Callable[[Link, Condition, Path], list[Sample]]
+
+
+def senders() -> Mapping[str, Sender]:
     """What is compared. A client that has no `--connections` has but one."""
     if "--connections" not in finish([TOWLINE, "upload", "--help"]).output:
         return {RAW: raw_tcp, ONE: towline}
@@ -140,12 +146,24 @@ def measure(conditions: Sequence[Condition], rounds: int) -> list[Measured]:
             source.truncate(SOURCE_BYTES)
         for seed in range(1, rounds + 1):
             for condition, rates in found:
-                for name, send in compared.items():
-                    print(f"round {seed} of {rounds}: {condition.words()}, {name}", file=sys.stderr, flush=True)
-                    with Link(rtt=RTT, loss=condition.loss, rate=condition.rate, seed=seed) as link:
-                        samples = send(link, condition, folder)
-                    rates[name].append(rate_of(samples, condition.skipped, condition.seconds) / MIB)
+                together = [compared] if condition == LOSSY else [{name: send} for name, send in compared.items()]
+                for group in together:
+                    words = f"{condition.words()}, {' and '.join(group)}"
+                    print(f"round {seed} of {rounds}: {words}", file=sys.stderr, flush=True)
+                    for name, rate in _measured(group, condition, seed, folder).items():
+                        rates[name].append(rate)
     return found
+
+
+def _measured(group: Mapping[str, Sender], condition: Condition, seed: int, folder: Path) -> dict[str, float]:
+    """MiB a second of those that send at the same time, each on a link of its own."""
+    with ExitStack() as stack, ThreadPoolExecutor() as pool:
+        sending = {}
+        for name, send in group.items():
+            link = stack.enter_context(Link(rtt=RTT, loss=condition.loss, rate=condition.rate, seed=seed))
+            sending[name] = pool.submit(send, link, condition, folder)
+        samples = {name: future.result() for name, future in sending.items()}
+    return {name: rate_of(seen, condition.skipped, condition.seconds) / MIB for name, seen in samples.items()}
 
 
 def on_loopback(rounds: int) -> list[float]:
@@ -156,22 +174,10 @@ def on_loopback(rounds: int) -> list[float]:
         with source.open("wb") as stream:
             stream.truncate(LOOPBACK_BYTES)
         for number_ in range(rounds):
-            seconds = [
-                finish(
-                    [
-                        TOWLINE,
-                        "upload",
-                        source,
-                        "--name",
-                        f"{number_}-{many}",
-                        "--server",
-                        server.url,
-                        "--connections",
-                        many,
-                    ]
-                ).seconds
-                for many in ("1", "auto")
-            ]
+            seconds = []
+            for many in ("1", "auto"):
+                options = ["--server", server.url, "--name", f"{number_}-{many}", "--connections", many]
+                seconds.append(finish([TOWLINE, "upload", source, *options]).seconds)
             ratios.append(seconds[0] / seconds[1])
     return ratios
 
