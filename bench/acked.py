@@ -1,5 +1,6 @@
 """What a sender had acknowledged, over time: neither the start of a process nor slow start is in such a rate."""
 
+import signal
 import subprocess
 import threading
 import time
@@ -8,7 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from bench.processes import user_environment
+from bench.processes import Failed, user_environment
 
 CHECKOUT: Final = Path(__file__).resolve().parent.parent
 
@@ -36,7 +37,8 @@ def _acked_at(samples: Sequence[Sample], seconds: float) -> float:
 
 
 def watch(command: Sequence[str], seconds: float, read: Callable[[str], int | None]) -> list[Sample]:
-    """Run a sender until so long after its first sample, and end it; `read` finds the acknowledged bytes in a line."""
+    """Run a sender until so long after its first sample, and end it; `read` finds the acknowledged bytes in a line.
+    Raises Failed when it has ended before."""
     samples: list[Sample] = []
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=CHECKOUT, env=user_environment()) as process:
         assert process.stdout is not None
@@ -47,4 +49,6 @@ def watch(command: Sequence[str], seconds: float, read: Callable[[str], int | No
                 if len(samples) == 1:
                     end.start()
         end.cancel()
+    if process.returncode != -signal.SIGKILL:
+        raise Failed(f"{' '.join(command)} ended by itself, with {process.returncode}")
     return samples

@@ -8,6 +8,7 @@ import pytest
 
 from bench.acked import Sample, rate_of, watch
 from bench.link import Link, lacking
+from bench.processes import Failed
 
 SAMPLES = [Sample(100.0, 0), Sample(101.0, 10), Sample(103.0, 10), Sample(104.0, 40)]
 SENT = 300
@@ -44,6 +45,11 @@ def test_what_is_watched_ends_by_itself_and_lines_that_say_nothing_count_for_not
     script = "import signal; print('a'); print(3); print(5, flush=True); signal.pause()"
     samples = watch([sys.executable, "-c", script], 0, _number)
     assert [sample.acked_bytes for sample in samples] == [3, 5]
+
+
+def test_a_sender_that_ends_by_itself_is_an_error() -> None:
+    with pytest.raises(Failed, match=r"ended by itself, with 3$"):
+        watch([sys.executable, "-c", "raise SystemExit(3)"], 60, _number)
 
 
 def _number(line: str) -> int | None:
