@@ -1,0 +1,107 @@
+"""How an upload grows with its file: seconds, speed, CPU and peak memory of 1 MiB, 100 MiB, 1 GiB and 10 GiB.
+
+    ./run bench sizes [--rounds 3] [--full]
+
+10 GiB are sent with --full alone, and once. Sources are sparse files: reading them costs the client no disk, and the
+server writes every byte.
+"""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from bench.figures import Series, Table, number
+from bench.plots import Lines
+from bench.processes import GIB, MIB, TOWLINE, TowlineServer, Transfer, scratch, transfer
+from bench.report import Report, parser, publish
+from bench.rounds import interleaved
+
+SIZES: Final = {"1 MiB": MIB, "100 MiB": 100 * MIB, "1 GiB": GIB}
+FULL: Final = {"10 GiB": 10 * GIB}
+NOTES: Final = (
+    "Seconds: a small file costs the start of the client's Python; from some 100 MiB on the time grows with the size.",
+    "Speed and CPU a GiB: what a run costs once is spread over more and more bytes, until the price of a byte is left.",
+    "Peak memory: once a file is larger than what is on its way, the window of 32 MiB at most, it hardly grows.",
+)
+
+
+def sparse(path: Path, size: int) -> Path:
+    with path.open("wb") as stream:
+        stream.truncate(size)
+    return path
+
+
+def measure_one(folder: Path, size: int) -> Transfer:
+    """One upload to a new server; what arrived is removed with it."""
+    source, data = sparse(folder / f"source-{size}", size), folder / "data"
+    try:
+        with TowlineServer(data) as server:
+            return transfer(server, [TOWLINE, "upload", source, "--server", server.url])
+    finally:
+        shutil.rmtree(data, ignore_errors=True)
+
+
+def measure(rounds: int, *, full: bool) -> dict[str, list[Transfer]]:
+    with scratch("sizes") as folder:
+        need, free = max({**SIZES, **(FULL if full else {})}.values()), shutil.disk_usage(folder).free
+        if free < 2 * need:
+            raise SystemExit(f"{folder} has {free / GIB:.1f} GiB free, of {2 * need / GIB:.0f} GiB that this takes")
+        runs = interleaved({name: partial(measure_one, folder, size) for name, size in SIZES.items()}, rounds)
+        if full:
+            runs |= interleaved({name: partial(measure_one, folder, size) for name, size in FULL.items()}, 1)
+        return runs
+
+
+def table(runs: Mapping[str, Sequence[Transfer]]) -> Table:
+    columns = ["", "seconds", "min", "max", "MiB/s", "CPU s", "CPU s/GiB", "client MiB", "server MiB"]
+    return Table.of(columns, [[name, *map(number, _figures(name, found))] for name, found in runs.items()])
+
+
+def _figures(name: str, found: Sequence[Transfer]) -> list[float]:
+    seconds = Series.of(run.seconds for run in found)
+    cpu = Series.of(run.cpu_seconds for run in found).median
+    size = {**SIZES, **FULL}[name]
+    peaks = [max(run.client.peak_mib for run in found), max(run.server.peak_mib for run in found)]
+    return [seconds.median, seconds.min, seconds.max, size / MIB / seconds.median, cpu, cpu / (size / GIB), *peaks]
+
+
+def plots(runs: Mapping[str, Sequence[Transfer]]) -> list[Lines]:
+    def curve(column: int) -> list[tuple[float, float]]:
+        return [({**SIZES, **FULL}[name] / MIB, _figures(name, found)[column]) for name, found in runs.items()]
+
+    memory = {"client": curve(6), "server": curve(7)}
+    return [
+        Lines("Growth in file size: time", "MiB", "s", {"upload": curve(0)}, log_x=True, log_y=True),
+        Lines("Growth in file size: CPU of both sides", "MiB", "s/GiB", {"upload": curve(5)}, log_x=True, log_y=True),
+        Lines("Growth in file size: peak memory", "MiB", "MiB", memory, log_x=True),
+    ]
+
+
+def facts(runs: Mapping[str, Sequence[Transfer]]) -> dict[str, object]:
+    return {
+        "sizes": {
+            name: {
+                "seconds": Series.of(run.seconds for run in found).facts(),
+                "client_cpu_seconds": Series.of(run.client.cpu_seconds for run in found).facts(),
+                "server_cpu_seconds": Series.of(run.server.cpu_seconds for run in found).facts(),
+                "client_peak_mib": round(max(run.client.peak_mib for run in found), 1),
+                "server_peak_mib": round(max(run.server.peak_mib for run in found), 1),
+            }
+            for name, found in runs.items()
+        }
+    }
+
+
+def main() -> None:
+    options = parser("sizes", __doc__)
+    options.add_argument("--rounds", type=int, default=3)
+    options.add_argument("--full", action="store_true", help="10 GiB too")
+    chosen = options.parse_args()
+    runs = measure(chosen.rounds, full=chosen.full)
+    publish(Report("sizes", [table(runs)], facts(runs), plots=plots(runs), notes=NOTES), record=chosen.record)
+
+
+if __name__ == "__main__":
+    main()
