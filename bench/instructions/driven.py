@@ -1,7 +1,7 @@
 """What is run under valgrind: a server that receives, or a client that sends.
 
     python -m bench.instructions.driven serve DATA                 counts from SIGUSR1 to SIGUSR2, and says "told"
-    python -m bench.instructions.driven send URL WARM_UP SOURCE    counts while it sends SOURCE
+    python -m bench.instructions.driven send URL WARM_UP SOURCE    counts while it sends SOURCE, three times
 
 Durable points come by bytes alone here, also of the server that the client sends to: by time there would be as many as
 valgrind is slow today.
@@ -19,6 +19,7 @@ from transfer.protocol import limits
 
 NEVER: Final = 1e6
 """Seconds, for what is done now and then."""
+TIMES: Final = 3
 SWITCH: Final = "BENCH_SWITCH"
 """Names the library in the environment that tells valgrind when to count."""
 
@@ -44,9 +45,10 @@ async def send(url: str, warm_up: Path, source: Path) -> None:
     switch = ctypes.CDLL(os.environ[SWITCH])
     async with client.connect(url) as connection:
         await connection.upload(warm_up)
-        switch.start_counting()
-        await connection.upload(source)
-        switch.stop_counting()
+        for number in range(TIMES):
+            switch.start_counting()
+            await connection.upload(source, name=str(number))
+            switch.stop_counting()
 
 
 def main(role: str, *arguments: str) -> int:
