@@ -3,6 +3,7 @@
 import logging
 import os
 import socket
+from asyncio.trsock import TransportSocket
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from ssl import SSLContext
@@ -17,7 +18,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 from websockets.frames import CloseCode
 from websockets.typing import Subprotocol
 
-from client.congestion import CongestionChoice, choose_congestion, round_trip_of
+from client.congestion import Congestion, CongestionChoice, choose_congestion, round_trip_of
 from client.credentials import Credentials, without_token
 from client.errors import CannotConnect, ConnectionBroken, TunnelClosed
 from client.problem import MAX_PROBLEM_BYTES, PROBLEM, media_type, read_problem, seconds_of
@@ -106,8 +107,12 @@ class Wire:
         self._connection = connection
         self._credentials = credentials
         self._token = token
-        self._socket = connection.transport.get_extra_info("socket")
-        self._congestion = choose_congestion(self._socket, connection.remote_address[0], congestion)
+        self._socket = _socket_of(connection)
+        self._congestion = (
+            Congestion(None)
+            if self._socket is None
+            else choose_congestion(self._socket, connection.remote_address[0], congestion)
+        )
 
     def connected(self, name: str, *, connections: int = 1) -> Connected:
         """What there is to say of it to whoever follows the upload of `name`, which has so many by now."""
@@ -116,12 +121,12 @@ class Wire:
             connections=connections,
             congestion=self._congestion.name,
             reason=self._congestion.reason,
-            round_trip=round_trip_of(self._socket),
+            round_trip=None if self._socket is None else round_trip_of(self._socket),
         )
 
     def tcp_info(self) -> TcpInfo | None:
         """How the network takes what is sent; None where the system does not tell."""
-        return tcp_info(self._socket)
+        return None if self._socket is None else tcp_info(self._socket)
 
     async def keep_authorized(self) -> None:
         """Present the newest token, where it is another one than that in use: to be called now and then."""
@@ -262,8 +267,17 @@ def _notice_stalls(connection: ClientConnection) -> None:
     """Pings do not come through behind a send that does not return, so the system has to tell of a network that takes
     nothing any more, where it can (tcp(7))."""
     option: int | None = getattr(socket, "TCP_USER_TIMEOUT", None)
-    if option is not None:
-        connection.transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, option, int(STALL_SECONDS * 1_000))
+    if option is not None and (open_socket := _socket_of(connection)) is not None:
+        open_socket.setsockopt(socket.IPPROTO_TCP, option, int(STALL_SECONDS * 1_000))
+
+
+def _socket_of(connection: ClientConnection) -> TransportSocket | None:
+    """None of a connection that is gone already: `receive` says what a server said that left as soon as it came."""
+    transport = connection.transport
+    if transport.is_closing() or transport.get_extra_info("peername") is None:
+        return None
+    found: TransportSocket = transport.get_extra_info("socket")
+    return found
 
 
 def _refusal(server: str, refused: InvalidStatus) -> TransferError | ConnectionBroken | CannotConnect:

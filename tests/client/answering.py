@@ -1,8 +1,15 @@
 """A server that answers every request in one way, to see what a client makes of it."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import socket
+import struct
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+
+from websockets.utils import accept_key
+
+from transfer.protocol import limits
 
 
 @asynccontextmanager
@@ -23,3 +30,33 @@ async def answering(
 
     async with await asyncio.start_server(answer, "127.0.0.1", 0) as listening:
         yield f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+
+
+@contextmanager
+def leaving(code: int) -> Iterator[str]:
+    """It upgrades, closes with a code at once, and resets the connection; in a thread, so that most clients have all of
+    it when they look. Yields its URL."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        serving = threading.Thread(target=_leave_each, args=(listening, code))
+        serving.start()
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        finally:
+            listening.shutdown(socket.SHUT_RDWR)
+            serving.join()
+
+
+def _leave_each(listening: socket.socket, code: int) -> None:
+    with suppress(OSError):  # it was shut down
+        while True:
+            connection, _ = listening.accept()
+            with connection, connection.makefile("rb") as request:
+                lines = iter(request.readline, b"\r\n")
+                (key,) = (line.split()[1] for line in lines if line.startswith(b"Sec-WebSocket-Key:"))
+                upgraded = (
+                    "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                    f"Sec-WebSocket-Accept: {accept_key(key.decode())}\r\n"
+                    f"Sec-WebSocket-Protocol: {limits.PROTOCOL}\r\n\r\n"
+                )
+                connection.sendall(upgraded.encode() + struct.pack("!BBH", 0x88, 2, code))
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

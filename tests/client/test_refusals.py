@@ -20,9 +20,10 @@ from client.kept_tokens import KeptTokens
 from client.problem import seconds_of
 from client.progress import Event, Listener, Waiting
 from client.retry import Patience, asked_delay
+from client.running import loop_factory
 from client.token_sources import token_source
 from client.wire import open_wire
-from tests.client.answering import answering
+from tests.client.answering import answering, leaving
 from transfer.protocol.errors import Forbidden, ProxyDenied, ShuttingDown, TooMany, TransferError, UnknownError
 
 TOKEN = "towline_0123456789ab_" + "0123456789abcdef" * 4
@@ -107,6 +108,24 @@ async def test_a_server_that_says_when_to_come_back_is_waited_for_so_long(ask: A
         error = await failure(ask, url)
     assert isinstance(error, TooMany)
     assert (error.retryable, asked_delay(error)) == (True, 11)
+
+
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, loop_factory()], ids=["library", "command"])
+def test_a_server_that_leaves_as_soon_as_it_has_upgraded_may_be_asked_again(
+    loop: Callable[[], asyncio.AbstractEventLoop],
+) -> None:
+    """There is no socket any more of which to ask anything."""
+
+    async def hear(url: str) -> None:
+        async with open_wire(url, congestion="auto") as wire:
+            wire.connected("")
+            wire.tcp_info()
+            await wire.receive()
+
+    with leaving(1012) as url, asyncio.Runner(loop_factory=loop) as runner:
+        for _ in range(10):
+            with pytest.raises(ConnectionBroken):
+                runner.run(hear(url))
 
 
 # ----------------------------------------------------------------------------------------------------------- patience
