@@ -53,6 +53,10 @@ class _Batch:
     """Under which space is reserved for it."""
 
     @property
+    def name_keys(self) -> set[str]:
+        return {small.request.name.key for small in self.files}
+
+    @property
     def to_write(self) -> list[_SmallFile]:
         """Those of which nothing is known yet."""
         return [small for small in self.files if small.outcome is None]
@@ -81,13 +85,14 @@ class SmallFiles:
         """While the rows of one batch are recorded, the next one is written."""
         async with asyncio.TaskGroup() as group:
             recording: asyncio.Task[None] | None = None
+            before = set[str]()
             while (first := await self._queue.get()) is not None:
                 batch = _Batch([first, *self._queued(MAX_BATCH - 1)])
                 with _refusing(batch):
-                    await self._write(batch)
+                    await self._write(batch, before)
                 if recording is not None:
                     await recording
-                recording = group.create_task(self._record(batch))
+                recording, before = group.create_task(self._record(batch)), batch.name_keys
 
     def _queued(self, most: int) -> Iterator[_SmallFile]:
         """What waits already."""
@@ -99,11 +104,16 @@ class SmallFiles:
             most -= 1
             yield following
 
-    async def _write(self, batch: _Batch) -> None:
+    async def _write(self, batch: _Batch, before: set[str]) -> None:
+        """`before` are the keys of the batch that may still be recorded: of what files before it may replace, it is not
+        known what is stored when a file's turn comes."""
         names = [small.request.name for small in batch.files]
         found = await self._workplace.catalog.read(lambda connection: rows.find_files(connection, names))
+        unsettled = set(before)
         for small in batch.files:
-            small.stored = _same(small, found.get(small.request.name))
+            if (key := small.request.name.key) not in unsettled:
+                small.stored = _same(small, found.get(small.request.name))
+            unsettled.add(key)
         self._promise(batch)
         await self._workplace.disk.call(self._write_now, batch.files)
 

@@ -304,6 +304,18 @@ async def test_small_files_at_once_get_different_numbers(store: Store) -> None:
     assert await names(store) == ["cat (2).jpg", "cat (3).jpg", "cat.jpg"]
 
 
+@pytest.mark.parametrize("between", [0, 127], ids=["in one batch", "in the next one"])
+async def test_small_files_of_one_name_replace_each_other_in_the_order_in_which_they_came(
+    store: Store, between: int
+) -> None:
+    """Also where the last is what was stored before all of them."""
+    await put(store, "a", b"before")
+    later = [("a", b"other"), *((f"b/{number}", b"") for number in range(between)), ("a", b"before")]
+    requests = [(ask(name, if_exists="replace"), content) for name, content in later]
+    await asyncio.gather(*(store.put(request, content, digest_bytes(content)) for request, content in requests))
+    assert await is_there(store, "a", b"before")
+
+
 async def test_a_completed_upload_is_known_to_its_owner_alone(store: Store) -> None:
     upload_id, published = await upload(store, ask(), b"mine")
     assert await store.find_completed(upload_id, ANN) == published
