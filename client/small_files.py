@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 from client.errors import ClientError, SourceChanged
 from client.progress import Failed
-from client.source import Source
+from client.source import Source, open_file
 from transfer.protocol import limits
 from transfer.protocol.digest import Digest, digest_bytes
 from transfer.protocol.errors import TransferError
@@ -93,8 +93,8 @@ class SmallFileReader:
         return files
 
     def _read(self, item: Item) -> SmallFile | None:
-        """None for one that is not small. Raises SourceChanged, InvalidName, OSError."""
-        descriptor = os.open(item.path, os.O_RDONLY | os.O_CLOEXEC)
+        """None for one that is not small. Raises ClientError, InvalidName, OSError."""
+        descriptor = open_file(item.path)
         try:
             before = os.fstat(descriptor)
             if before.st_size > limits.SMALL_FILE_BYTES:

@@ -5,6 +5,7 @@ A *seekable* source has a size and can be read anywhere; of a stream only what t
 
 import asyncio
 import os
+import stat
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -41,6 +42,16 @@ class Source(Protocol):
     async def check(self) -> None:
         """Raises SourceChanged when the source is not what it was when it was opened."""
         ...
+
+
+def open_file(path: Path) -> int:
+    """A descriptor of a regular file. Raises OSError, and ClientError for a pipe or a device: those have no size that
+    could be trusted, and one that took a file's place since it was listed would be waited for."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    raise ClientError(f"{path} is not a regular file: open what can be read from it, and upload that as a stream")
 
 
 class FileSource:
@@ -176,12 +187,12 @@ async def _read_in_thread(stream: BinaryIO) -> AsyncIterator[bytes]:
 
 @asynccontextmanager
 async def open_source(source: UploadSource) -> AsyncIterator[Source]:
-    """Open what a caller passed. Raises OSError for a path that cannot be read."""
+    """Open what a caller passed. Raises OSError for a path that cannot be read, ClientError for one that is no file."""
     if isinstance(source, bytes):
         yield BytesSource(source)
     elif isinstance(source, str | os.PathLike):
         path = Path(source)
-        descriptor = await asyncio.to_thread(os.open, path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = await asyncio.to_thread(open_file, path)
         try:
             yield FileSource(path, descriptor)
         finally:

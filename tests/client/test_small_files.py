@@ -6,8 +6,12 @@ from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 
+import pytest
+
 from client.connection import upload_header
+from client.errors import ClientError
 from client.small_files import AT_A_TIME, BYTES_AT_A_TIME, Item, SmallFileReader
+from client.source import open_source
 from transfer.protocol.digest import DEFAULT_ALGORITHM, digest_bytes
 from transfer.protocol.errors import InvalidName
 from transfer.protocol.limits import SMALL_FILE_BYTES
@@ -36,6 +40,19 @@ async def test_each_item_is_read_or_large_or_failed(tmp_path: Path) -> None:
         ("gone", FileNotFoundError),
         ("../000", InvalidName),
     ]
+
+
+async def test_what_took_the_place_of_a_file_is_not_waited_for(tmp_path: Path) -> None:
+    """It was a file when it was listed, and is one into which nobody writes by now."""
+    items = [Item(tmp_path / name, name) for name in ("pipe", "folder")]
+    os.mkfifo(items[0].path)
+    items[1].path.mkdir()
+    reader = SmallFileReader([*items, made(tmp_path, "file", b"read")], HEADER_OF)
+    assert [file.content async for some in reader.files() for file in some] == [b"read"]
+    assert [failure.name for failure in reader.failed] == ["pipe", "folder"]
+    with pytest.raises(ClientError, match="pipe is not a regular file"):
+        async with open_source(items[0].path):
+            pass
 
 
 async def test_a_hop_reads_no_more_than_is_to_be_kept(tmp_path: Path) -> None:
