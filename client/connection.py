@@ -92,8 +92,10 @@ class Connection:
 
     @asynccontextmanager
     async def _exclusive_wire(self) -> AsyncIterator[Wire]:
-        """The WebSocket, for one operation; after an error it is not used again."""
+        """The WebSocket, for one operation; after an error, or when it broke, it is not used again."""
         async with self._turn:
+            if self._wire is not None and not self._wire.is_open:
+                await self._drop_wire()
             if self._wire is None:
                 self._wire = await self._wire_stack.enter_async_context(self._another_wire())
             try:

@@ -195,6 +195,7 @@ class Uploader:
         if good or sender.complete is not None:
             await self._talk(wire)
         else:
+            await wire.close()  # where it is open still, a refusal ended what was on it
             async with self._open_another() as other:
                 await self._talk(other)
 

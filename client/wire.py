@@ -16,6 +16,7 @@ from websockets.client import backoff as _backoff
 from websockets.client import process_exception
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 from websockets.frames import CloseCode
+from websockets.protocol import State
 from websockets.typing import Subprotocol
 
 from client.congestion import Congestion, CongestionChoice, choose_congestion, round_trip_of
@@ -194,7 +195,12 @@ class Wire:
         except ConnectionClosed as closed:
             raise _ending(closed) from None
 
-    async def close(self, code: int, reason: str) -> None:
+    @property
+    def is_open(self) -> bool:
+        """Whether neither side has begun to close it, as far as this one has heard."""
+        return self._connection.state is State.OPEN
+
+    async def close(self, code: int = CloseCode.NORMAL_CLOSURE, reason: str = "") -> None:
         """Close, and wait until the server has."""
         await self._connection.close(code, reason)
 

@@ -112,6 +112,20 @@ async def test_one_connection_that_breaks_comes_back_and_the_others_go_on(
     assert service.log.refusals == []
 
 
+async def test_what_comes_after_an_upload_whose_first_connection_broke_gets_another_one(
+    link: Link, source: Path
+) -> None:
+    def cut_the_first(passage: Passage, piece: bytes) -> Iterator[bytes | Happening]:
+        if passage.number == 0 and passage.passed_bytes > BEGUN:
+            yield Passage.cut
+        yield piece
+
+    link.upstream.fault = cut_the_first
+    async with client.connect(link.url, connections=3) as connection:
+        await connection.upload(source)
+        assert await connection.echo("still there") == "still there"
+
+
 async def test_when_all_break_the_same_command_fills_the_holes(service: Service, link: Link, source: Path) -> None:
     """What is missing between the bytes that are there, and no more."""
     events, again = Recorder(), Recorder()
