@@ -127,10 +127,11 @@ class LocalWriter:
             raise TooLong(self.size, end)
         async with self._turn:
             self._reserve_for_stream(end)
-            if offset < self._hashed:
-                self._restart_digest()
             covered = self._received.add(offset, end)
+            feeding = self._feeds(offset)
             leaves, tail = await self._on_disk(self._write_now, offset, end, list(chunks), covered)
+            if not feeding:
+                self._unhash(offset)
             self._workplace.space.used(self.upload_id, covered.total - self._received.total)
             self._received = covered
             self._leaves |= leaves
@@ -145,7 +146,7 @@ class LocalWriter:
     ) -> tuple[dict[int, bytes], Tail]:
         write_all(self._descriptor, offset, chunks)
         leaves, run = self._checksums(offset, end, chunks, covered)
-        if not self._behind and offset == self._hashed:
+        if self._feeds(offset):
             for chunk in chunks:
                 self._hasher.update(chunk)
             self._hashed = end
@@ -214,8 +215,8 @@ class LocalWriter:
         return [index for segment in segments for index in range(segment * per_segment, (segment + 1) * per_segment)]
 
     async def forget(self, span: Range) -> None:
-        await self._stop_catching_up()
         async with self._turn:
+            await self._stop_catching_up()
             await self._lose(span)
             if span.start < self._hashed:
                 self._restart_digest()
@@ -240,6 +241,17 @@ class LocalWriter:
 
     def _restart_digest(self) -> None:
         self._hasher, self._hashed, self._behind = new_hasher(self._request.digest_algorithm), 0, True
+
+    def _feeds(self, offset: int) -> bool:
+        """Whether what is written there is hashed as it comes."""
+        return not self._behind and offset == self._hashed
+
+    def _unhash(self, offset: int) -> None:
+        """Bytes from `offset` on were written: what was there before them is not what is to be hashed."""
+        if offset < self._hashed:
+            self._restart_digest()
+        elif offset < self._hashed + self.leaf_size:
+            self._hasher = self._hasher.copy()  # what is being hashed now was read before, or between
 
     def _follow(self) -> None:
         """See to it that what is there and was not fed as it came is hashed."""
@@ -267,12 +279,14 @@ class LocalWriter:
         before = self._hasher
         ahead = await self._on_disk(self._hash_leaf_now, before.copy(), start, end, self._leaves.get(index))
         if ahead is not None:
-            if self._hasher is before:  # else it was begun anew meanwhile
+            if self._hasher is before:  # else it was written, or all begun anew, meanwhile
                 self._hasher, self._hashed = ahead, end
             return
-        logger.error("object %s: leaf %d is not as recorded", self._object_id, index)
         damaged = Range(start, end)
         async with self._turn:
+            if self._hasher is not before:
+                return
+            logger.error("object %s: leaf %d is not as recorded", self._object_id, index)
             await self._lose(damaged)
         if self.on_damage is not None:
             self.on_damage(damaged)

@@ -1,15 +1,18 @@
-"""A writer on a disk that fails."""
+"""A writer on a disk that fails, or that takes its time."""
 
 import errno
 import os
+import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from storage.errors import WriteFailed
+from storage.errors import WriteFailed, WrongDigest
 from storage.local import LocalStore
-from tests.storage.conformance.asking import ANN, ask, complete, is_there
+from tests.storage.conformance.asking import ANN, LEAF, ask, begin_and_leave, complete, is_there, made
 from transfer.protocol.digest import digest_bytes
+from transfer.protocol.leaves import Buffer, leaves_of
 
 
 async def test_a_disk_that_fails_altogether_while_publishing_is_a_failed_write(
@@ -31,3 +34,42 @@ async def test_a_disk_that_fails_altogether_while_publishing_is_a_failed_write(
         assert left.offset == 4
         await complete(store, left.upload_id, ask(size=4), b"abcd")
         assert await is_there(store, "a.bin", b"abcd")
+
+
+@pytest.mark.parametrize("read", ["before the write ends", "after it"])
+async def test_bytes_that_are_overwritten_while_they_are_hashed_are_hashed_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read: str
+) -> None:
+    """Several connections can send the same bytes, and need not send the same."""
+    before, other = made(3 * LEAF), made(LEAF, seed=1)
+    after = before[:LEAF] + other + before[2 * LEAF :]
+    pwritev, pread = os.pwritev, os.pread
+    hashing, hashed, written = threading.Event(), threading.Event(), threading.Event()
+
+    def write_late(descriptor: int, buffers: Sequence[Buffer], offset: int) -> int:
+        (hashed if read == "before the write ends" else hashing).wait(10)
+        return pwritev(descriptor, buffers, offset)
+
+    def read_late(descriptor: int, size: int, offset: int) -> bytes:
+        piece = pread(descriptor, size, offset)
+        if offset == LEAF and not hashing.is_set():
+            hashing.set()
+            if read == "after it":
+                written.wait(10)
+        if offset == 2 * LEAF:
+            hashed.set()
+        return piece
+
+    async with LocalStore(tmp_path / "data", min_free_bytes=0) as store:
+        left = await begin_and_leave(store, ask(size=len(before)), before)
+        async with store.resume(left.upload_id, ANN) as writer:
+            with monkeypatch.context() as slow:
+                slow.setattr(os, "pwritev", write_late)
+                slow.setattr(os, "pread", read_late)
+                await writer.write(LEAF, [other])
+                written.set()
+                with pytest.raises(WrongDigest):
+                    await writer.finish(digest_bytes(before))
+            assert writer.leaves == b"".join(leaves_of([after], LEAF))
+            await writer.finish(digest_bytes(after))
+        assert await is_there(store, "a.bin", after)
