@@ -26,5 +26,9 @@ class LeafRuns:
             del self._runs[next(iter(self._runs))]
 
     def forget(self, start: int, end: int) -> None:
-        """What stands between the two has hashed bytes that are not there any more."""
-        self._runs = {position: run for position, run in self._runs.items() if not start < position < end}
+        """What has hashed bytes between the two has hashed what is not there any more."""
+        self._runs = {
+            position: run
+            for position, run in self._runs.items()
+            if position <= start or position - position % self._leaf_size >= end
+        }

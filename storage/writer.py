@@ -138,6 +138,8 @@ class LocalWriter:
             self._unsaved |= leaves.keys()
             if end == covered.furthest:
                 self._tail = tail
+            elif end > covered.furthest - self._tail.length:
+                self._tail = NO_TAIL
             self._writes += 1
         self._follow()
 
@@ -158,6 +160,7 @@ class LocalWriter:
         """The checksums of the full leaves that these bytes touch and that are wholly there now; and the run that they
         are of."""
         run = self._runs.take(offset)
+        self._runs.forget(offset, end)
         skip = run.position - offset
         leaves: dict[int, bytes] = {}
         for chunk in chunks:

@@ -159,6 +159,25 @@ async def test_bytes_of_several_that_come_by_turns_have_their_leaves(store: Stor
     await leave(task)
 
 
+@pytest.mark.parametrize(("at", "begun"), [(0, LEAF // 2), (LEAF, LEAF + LEAF // 2)], ids=["begun", "the last one"])
+async def test_a_leaf_that_another_overwrites_has_the_checksum_of_what_is_there(
+    store: Store, at: int, begun: int
+) -> None:
+    """Both are of one client, whose file may have changed in between."""
+    data = made(LEAF + LEAF // 2)
+    later = data[:at] + b"changed" + data[at + 7 :]
+    first, task = await hold(store.begin(ask(size=len(data))))
+    async with store.join(first.upload_id, ANN, first.lease) as second:
+        await first.write(0, [data[:begun]])
+        await second.write(at, [b"changed"])
+        await first.write(begun, [data[begun:]])
+        with pytest.raises(WrongDigest) as wrong:
+            await second.finish(digest_bytes(data))
+        assert wrong.value.leaves == b"".join(leaves_of([later], LEAF))
+        with pytest.raises(Fenced):
+            await task
+
+
 async def test_what_comes_out_of_order_is_hashed_while_the_rest_arrives(store: Store) -> None:
     data = made(3 * LEAF + 5)
     async with store.begin(ask(size=len(data))) as writer:
