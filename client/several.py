@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from client.conversation import converse
 from client.credentials import TokenRefused
-from client.errors import ConnectionBroken
+from client.errors import CannotConnect, ConnectionBroken
 from client.growth import Growth, Measure, window_of
 from client.progress import Ack, Connections, Listener, Waiting
 from client.retry import Patience, asked_delay
@@ -77,8 +77,8 @@ class Several:
         self.sent_bytes = 0
         self.complete: CompleteMessage | None = None
         """Somebody else has finished the upload meanwhile."""
-        self.refusal: TransferError | None = None
-        """What the server said to a connection that it did not take."""
+        self.refusal: TransferError | CannotConnect | None = None
+        """What the server, or who stands before it, said to a connection that it did not take."""
         self._count, self._growth, self._meter = count, growth, meter
         self._lanes: dict[asyncio.Task[None], Lane] = {}
 
@@ -207,6 +207,9 @@ class Lane:
                 if not await refused.renewed():
                     raise
                 await self._pause(refused.message)
+            except CannotConnect as refused:
+                self._several.refusal = refused
+                return
             except TransferError as error:
                 if self.wire is None:
                     self._several.refusal = error

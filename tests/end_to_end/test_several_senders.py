@@ -126,6 +126,19 @@ async def test_what_comes_after_an_upload_whose_first_connection_broke_gets_anot
         assert await connection.echo("still there") == "still there"
 
 
+async def test_where_a_proxy_lets_one_connection_through_that_one_sends_it_all(link: Link, source: Path) -> None:
+    """What it says to the others would be no reason to try again."""
+    events = Recorder()
+
+    def forbid_others(passage: Passage, piece: bytes) -> Iterator[bytes | Happening]:
+        yield piece if passage.number == 0 else b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"
+
+    link.downstream.fault = forbid_others
+    await upload(link.url, source, events)
+    assert events.of(Connections)[-1].count == 1
+    assert events.complete.sent_bytes == len(DATA)
+
+
 async def test_when_all_break_the_same_command_fills_the_holes(service: Service, link: Link, source: Path) -> None:
     """What is missing between the bytes that are there, and no more."""
     events, again = Recorder(), Recorder()
