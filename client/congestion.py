@@ -37,6 +37,11 @@ class Congestion:
     reason: str | None = None
     """Why it is not bbr, when it is not."""
 
+    @property
+    def bears_losses(self) -> bool:
+        """Whether single losses leave its rate as it is, so that one connection gets what several would."""
+        return self.name == BBR
+
 
 def choose_congestion(connection: Socket, server_address: str, choice: CongestionChoice) -> Congestion:
     """Ask a connection for `choice`. Where that is not to be had, what the system chose stays, and is no error."""

@@ -53,6 +53,12 @@ def window_of(round_trip: float | None) -> float:
     return max(WINDOW_SECONDS, WINDOW_ROUND_TRIPS * round_trip)
 
 
+def growth_by(*, bears_losses: bool) -> "Growth | None":
+    """What decides for a sender; nothing has to where losses do not slow it down, for then one connection fills the
+    link, and more of them only get in each other's way."""
+    return None if bears_losses else Growth()
+
+
 class Growth:
     """Decides after each window; `wanted` is how many connections there should be."""
 

@@ -12,7 +12,7 @@ from typing import Final, Literal
 from client.conversation import converse
 from client.credentials import TokenRefused
 from client.errors import ClientError, ConnectionBroken
-from client.growth import FIRST_WINDOWS, NEAR_SECONDS, Growth, window_of
+from client.growth import FIRST_WINDOWS, NEAR_SECONDS, Growth, growth_by, window_of
 from client.progress import Ack, Comparing, Complete, Listener, Ready, Resending, Verifying, Waiting
 from client.read_ahead import ReadAhead
 from client.retry import Patience, asked_delay
@@ -106,7 +106,8 @@ class Uploader:
     async def _converse(self, wire: Wire) -> Complete:
         """One connection to its end, with others beside it where they help."""
         self._failure = None
-        self._growth = Growth() if self._connections == "auto" and self._source.seekable else None
+        may_grow = self._connections == "auto" and self._source.seekable
+        self._growth = growth_by(bears_losses=wire.bears_losses) if may_grow else None
         self._sender.connected()
         self._listener(wire.connected(self._name))
         watching = asyncio.create_task(self._watch(wire))

@@ -125,6 +125,11 @@ class Wire:
             round_trip=None if self._socket is None else round_trip_of(self._socket),
         )
 
+    @property
+    def bears_losses(self) -> bool:
+        """Whether its sender keeps its rate through single losses."""
+        return self._congestion.bears_losses
+
     def tcp_info(self) -> TcpInfo | None:
         """How the network takes what is sent; None where the system does not tell."""
         return None if self._socket is None else tcp_info(self._socket)

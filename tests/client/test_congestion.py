@@ -42,6 +42,12 @@ def test_a_far_server_is_sent_to_by_bbr(connection: socket.socket) -> None:
     assert in_use(connection) == "bbr"
 
 
+def test_bbr_bears_losses_and_others_do_not() -> None:
+    assert Congestion("bbr").bears_losses
+    assert not Congestion("cubic").bears_losses
+    assert not Congestion(None).bears_losses
+
+
 @pytest.mark.parametrize(
     ("address", "choice", "reason"),
     [

@@ -10,6 +10,7 @@ from client.growth import (
     TRIAL_WINDOWS,
     Growth,
     Measure,
+    growth_by,
 )
 
 RATE = 180_000.0
@@ -85,3 +86,8 @@ def test_a_rate_at_which_nothing_is_held_back_any_more_is_enough() -> None:
     assert not growth.judge(Measure(10 * RATE, 0.2, FAR))
     assert not growth.judge(Measure(10 * RATE, 1.0, FAR))
     assert growth.judge(Measure(10 * RATE, 1.0, FAR))
+
+
+def test_a_sender_whom_losses_do_not_slow_down_stays_alone() -> None:
+    assert growth_by(bears_losses=True) is None
+    assert growth_by(bears_losses=False) is not None
