@@ -157,8 +157,8 @@ class Operation:
 
     @property
     def waiting_bytes(self) -> int:
-        """What has come and nobody works at yet."""
-        return self._inbox.size
+        """What has come and nobody works at yet, although it could be worked at."""
+        return self._inbox.size - self.arriving_bytes
 
     @property
     def open(self) -> bool:

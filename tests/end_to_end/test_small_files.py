@@ -6,10 +6,13 @@ import pytest
 
 import client
 from client.progress import Complete, Failed, Ready
+from tests.end_to_end.conftest import Peer, small
 from tests.end_to_end.scene import content, names, stored
 from tests.links import Link
 from tests.server import running
+from transfer import session
 from transfer.protocol.errors import Exists, InvalidName
+from transfer.protocol.limits import SMALL_FILE_BYTES
 from transfer.settings import Settings
 
 COUNT = 1_000
@@ -106,6 +109,16 @@ async def test_small_and_large_files_together(tmp_path: Path) -> None:
         assert all(isinstance(result, Complete) for result in results)
         assert await stored(url, "large.bin") == large.read_bytes()
         assert len(await names(url)) == 11
+
+
+async def test_the_largest_small_file_does_not_wait_for_room_that_itself_takes(
+    peer: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one before has just been taken from the server's memory, so that the disk is known to keep up."""
+    monkeypatch.setattr(session, "STUCK_SECONDS", float("inf"))
+    for number in range(2):
+        await peer.send(*small(f"{number}.bin", content(SMALL_FILE_BYTES)))
+        await peer.hear("complete")
 
 
 def _port(url: str) -> int:
