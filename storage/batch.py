@@ -93,6 +93,7 @@ class SmallFiles:
                 if recording is not None:
                     await recording
                 recording, before = group.create_task(self._record(batch)), batch.name_keys
+                del first, batch  # nothing may come for hours, and they have up to 128 MiB
 
     def _queued(self, most: int) -> Iterator[_SmallFile]:
         """What waits already."""

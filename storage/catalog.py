@@ -380,6 +380,7 @@ class Catalog:
                 self._commit(engine, batch)
             except (DBAPIError, sqlite3.Error, StorageError) as failed:
                 self._fail(engine, batch, failed)
+            del batch  # what is to be done holds what it is about, and nothing may come for hours
         engine.dispose()
 
     def _next_batch(self) -> tuple[list[_Job[Any]], bool]:
