@@ -34,3 +34,12 @@ def test_the_list_has_each_script_with_a_sentence() -> None:
     scripts = {path.stem for path in (CHECKOUT / "bench").glob("[!_]*.py") if "__main__" in path.read_text()}
     assert {row[2] for row in rows} == scripts
     assert all(len(row) == 4 for row in rows)
+
+
+@pytest.mark.parametrize(("argument", "code"), [("--help", 0), ("no-such", 2)])
+def test_whoever_does_not_know_what_there_is_hears_how_to_ask(argument: str, code: int) -> None:
+    """And how to run all, which takes its time and is nothing to happen by the way."""
+    command = [sys.executable, "run", "bench", argument]
+    ended = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
+    assert ended.returncode == code
+    assert ("./run bench [--record]" if code == 0 else "./run bench --list") in ended.stdout + ended.stderr
