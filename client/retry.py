@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from client.errors import ConnectionBroken, GaveUp
@@ -26,12 +26,19 @@ class Patience:
         self._last = self._clock()
         self._delays = delays()
 
-    def next_delay(self, reason: str = "the server cannot be reached", *, at_least: float = 0.0) -> float:
-        """Seconds until the next attempt; `at_least` is what the server asked for. Raises GaveUp."""
+    def next_delay(
+        self,
+        reason: str = "the server cannot be reached",
+        *,
+        at_least: float = 0.0,
+        own_delays: Iterator[float] | None = None,
+    ) -> float:
+        """Seconds until the next attempt; `at_least` is what the server asked for, `own_delays` are those of one of
+        several who try and wait for each other's progress. Raises GaveUp."""
         left = self._last + self._give_up_after - self._clock()
         if left <= 0:
             raise GaveUp(self._give_up_after, reason)
-        delay = next(self._delays) * random.uniform(1 - JITTER, 1 + JITTER)
+        delay = next(self._delays if own_delays is None else own_delays) * random.uniform(1 - JITTER, 1 + JITTER)
         return min(max(delay, at_least), left)
 
 

@@ -20,7 +20,7 @@ from client.source import Source
 from client.spans import FrameSize, Spans
 from client.speed import SpeedLimit
 from client.tcp_info import TcpInfo
-from client.wire import Opener, Wire
+from client.wire import Opener, Wire, delays
 from transfer.protocol.errors import Superseded, TransferError
 from transfer.protocol.messages import AckMessage, CompleteMessage, MissingMessage, ReadyMessage, UploadHeader
 from transfer.protocol.ranges import Range
@@ -194,6 +194,8 @@ class Lane:
         self._frames = FrameSize()
         self._rate: float | None = None
         self._span_began = 0.0
+        self._delays = delays()
+        """Before its own attempts: they do not grow by those of the others."""
 
     async def run(self) -> None:
         """Until all is durable, or the server takes no further connection."""
@@ -233,7 +235,7 @@ class Lane:
     async def _pause(self, reason: str, at_least: float = 0.0) -> None:
         """Before the next attempt. Raises GaveUp when nothing becomes durable on any of them."""
         self.wire = None
-        seconds = self._upload.patience.next_delay(reason, at_least=at_least)
+        seconds = self._upload.patience.next_delay(reason, at_least=at_least, own_delays=self._delays)
         if not self._several.wires:
             self._upload.listener(Waiting(name=str(self._upload.header.name), seconds=seconds, reason=reason))
         await asyncio.sleep(seconds)
@@ -264,6 +266,7 @@ class Lane:
             if isinstance(message, ReadyMessage):
                 self._opened_range(message)
             elif isinstance(message, AckMessage) and self._span is not None:
+                self._delays = delays()
                 self._several.acknowledged(self._span.start, sender.acked)
             self.changed.set()
 

@@ -8,13 +8,16 @@ from pathlib import Path
 import pytest
 
 import client
-from client.progress import Ack, Connections, Ready, Resending
+from client.progress import Ack, Connections, Ready, Resending, Waiting
+from client.retry import JITTER
 from tests.end_to_end.conftest import Service
 from tests.end_to_end.scene import MIB, Recorder, content
 from tests.links import Happening, Link, Passage, after
 from transfer.protocol.errors import Superseded
 
 DATA = content(24 * MIB + 17)
+LONGEST_FIRST_DELAY = 0.5
+"""Seconds; see `client.wire.delays`."""
 BEGUN = 300_000
 """More than the first frame: a connection that has sent so much sends a part of its own."""
 
@@ -32,15 +35,17 @@ async def link(service: Service) -> AsyncIterator[Link]:
         yield link
 
 
-async def upload(url: str, source: Path, events: Recorder) -> None:
-    async with client.connect(url, connections=3) as connection:
+async def upload(url: str, source: Path, events: Recorder, connections: int = 3) -> None:
+    async with client.connect(url, connections=connections) as connection:
         await connection.upload(source, on_event=events)
 
 
 @asynccontextmanager
-async def uploading(url: str, source: Path, events: Recorder) -> AsyncIterator["asyncio.Task[None]"]:
+async def uploading(
+    url: str, source: Path, events: Recorder, connections: int = 3
+) -> AsyncIterator["asyncio.Task[None]"]:
     """As long as the body lasts, and no longer."""
-    task = asyncio.create_task(upload(url, source, events))
+    task = asyncio.create_task(upload(url, source, events, connections))
     try:
         yield task
     finally:
@@ -153,6 +158,21 @@ async def test_when_all_break_the_same_command_fills_the_holes(service: Service,
     await upload(service.url, source, again)
     assert again.complete.sent_bytes <= len(DATA) - max(event.offset for event in events.of(Ack))
     assert await service.stored("large.bin") == DATA
+
+
+async def test_each_of_those_that_break_together_tries_again_as_soon_as_one_alone(link: Link, source: Path) -> None:
+    """What is told is when the last of them does."""
+    events = Recorder()
+
+    def cut_all(_: Passage) -> None:
+        link.refusing = True
+        link.cut()
+
+    link.upstream.fault = after(14 * MIB, cut_all)
+    async with uploading(link.url, source, events, connections=6):
+        waiting = await events.until(lambda event: isinstance(event, Waiting))
+    assert isinstance(waiting, Waiting)
+    assert waiting.seconds <= (1 + JITTER) * LONGEST_FIRST_DELAY
 
 
 async def test_a_newcomer_supersedes_all_connections_of_a_client(service: Service, link: Link, source: Path) -> None:
