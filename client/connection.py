@@ -166,8 +166,7 @@ class Connection:
     async def _upload_small(
         self, source: Source, header: UploadHeader, patience: Patience, listener: Listener
     ) -> Complete:
-        """Whole, at once: a fifth of the syncs, and half of the round trips, that something to resume would take."""
-
+        """Whole, at once: something to resume would take more syncs and more round trips."""
         small = await read_small(source, header)
 
         async def files() -> AsyncIterator[list[SmallFile]]:
