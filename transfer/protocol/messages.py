@@ -159,7 +159,7 @@ class UploadHeader(Operation):
     @field_validator("metadata")
     @classmethod
     def _small_metadata(cls, metadata: dict[str, str]) -> dict[str, str]:
-        size = len(json.dumps(metadata, ensure_ascii=False).encode())
+        size = len(json.dumps(metadata, ensure_ascii=False).encode()) if metadata else 0
         if size > limits.MAX_METADATA_BYTES:
             raise ValueError(f"{size} bytes, more than {limits.MAX_METADATA_BYTES}")
         return metadata
