@@ -1,6 +1,6 @@
 """How many small files a second become durable, how long one takes alone, and what a long round trip costs.
 
-    ./run bench small [--files 10000] [--peer-files 1000] [--rounds 3] [--only NAME …] [--no-link]
+    ./run bench small [--files 10000] [--peer-files 300] [--rounds 3] [--only NAME …] [--no-link]
 
 The files have 4 KiB each, a hundred to a folder. `towline upload` is measured from its start to its end, the library's
 `upload_many` from its call. Peers send fewer files, of which they know as little; rates are compared.
@@ -222,7 +222,7 @@ def plot(found: Mapping[str, Measured | str]) -> Bars:
 def main() -> None:
     options = parser("small", __doc__)
     options.add_argument("--files", type=int, default=10_000)
-    options.add_argument("--peer-files", type=int, default=1_000)
+    options.add_argument("--peer-files", type=int, default=300)
     options.add_argument("--rounds", type=int, default=3)
     options.add_argument("--only", nargs="+", metavar="WORD", help="peers that have such a word in the name")
     options.add_argument("--no-link", action="store_true", help="leave the round trip of 100 ms out")
