@@ -72,6 +72,8 @@ class Uploader:
         self._open_another, self._connections = open_another, connections
         self._frames, self._meter = FrameSize(), Meter()
         self._growth: Growth | None = None
+        self._divided = False
+        """Whether this connection and others have sent what was missing: what is so again is little."""
 
     async def run(self) -> Complete:
         """Raises TransferError, SourceChanged, GaveUp, CannotConnect, OSError. Cancelling leaves it resumable. A token
@@ -105,7 +107,7 @@ class Uploader:
 
     async def _converse(self, wire: Wire) -> Complete:
         """One connection to its end, with others beside it where they help."""
-        self._failure = None
+        self._failure, self._divided = None, False
         may_grow = self._connections == "auto" and self._source.seekable
         self._growth = growth_by(bears_losses=wire.bears_losses) if may_grow else None
         self._sender.connected()
@@ -158,7 +160,7 @@ class Uploader:
     def _to_divide(self) -> bool:
         """Whether the rest is to be sent by several: once the first bytes are on their way."""
         sender = self._sender
-        if self._wanted < 2 or not sender.divisible or sender.ready is None or sender.size is None:
+        if self._divided or self._wanted < 2 or not sender.divisible or sender.ready is None or sender.size is None:
             return False
         return sender.position > sender.ready.offset and sender.size - sender.position > SMALLEST_SPAN
 
@@ -193,6 +195,7 @@ class Uploader:
         finally:
             self._sent_bytes += several.sent_bytes
         sender.divided(several.complete)
+        self._divided = True
         if good or sender.complete is not None:
             await self._talk(wire)
         else:

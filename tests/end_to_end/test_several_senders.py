@@ -217,3 +217,25 @@ async def test_a_source_that_changed_since_is_mended_leaf_by_leaf(service: Servi
     await upload(service.url, source, again)
     assert [event.size for event in again.of(Resending)] == [MIB]
     assert await service.stored("large.bin") == changed
+
+
+async def test_an_end_that_the_disk_lost_meanwhile_is_sent_again(service: Service, link: Link, source: Path) -> None:
+    """The server notices when it reads what came out of order: once the connection that was held has sent its part."""
+    events, lost = Recorder(), 3 * MIB + 17
+
+    def answer_the_first_no_more(passage: Passage, piece: bytes) -> Iterator[bytes | Happening]:
+        """So that it has one span, and sends none of it."""
+        if passage.number == 0 and passage.back.passed_bytes > MIB // 16:
+            yield Passage.hold
+        yield piece
+
+    link.downstream.fault = answer_the_first_no_more
+    async with uploading(link.url, source, events) as task:
+        await events.acked(len(DATA) - MIB)
+        with service.object_of(events.of(Ready)[0].upload_id).open("r+b") as stored:
+            stored.seek(len(DATA) - lost)
+            stored.write(bytes(lost))
+        link.thaw()
+        await task
+    assert events.complete.sent_bytes == len(DATA) + lost
+    assert await service.stored("large.bin") == DATA
