@@ -219,7 +219,7 @@ class Uploader:
                 self._patience.progressed()
                 if not self._sender.in_range:
                     self._source.acknowledged(self._sender.acked)
-                    self._listener(Ack(name=self._name, offset=message.offset))
+                    self._listener(Ack(name=self._name, offset=self._sender.acked))
             case MissingMessage():
                 lost = sum(piece.size for piece in message.ranges)
                 self._listener(Resending(name=self._name, size=lost))
