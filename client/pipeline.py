@@ -19,7 +19,7 @@ from client.small_files import SmallFile
 from client.speed import SpeedLimit
 from client.wire import Opener, Wire
 from transfer.protocol import limits
-from transfer.protocol.errors import TransferError
+from transfer.protocol.errors import BadMessage, TransferError
 from transfer.protocol.messages import CompleteMessage, EofMessage, ErrorMessage
 
 WRITE_BYTES: Final = limits.FIRST_WINDOW // 16
@@ -163,7 +163,8 @@ class Pipeline:
     def _answered(self, message: CompleteMessage | ErrorMessage) -> None:
         if isinstance(message, ErrorMessage) and (message.retryable or message.ref not in self._unanswered):
             raise ConnectionBroken(message.message)
-        file = self._unanswered.pop(message.ref or 0)
+        if (file := self._unanswered.pop(message.ref or 0, None)) is None:
+            raise BadMessage(f"the server said complete to {message.ref}, which nobody had sent")
         self._bytes -= len(file.content)
         self._patience.progressed()
         name = str(file.header.name)

@@ -1,20 +1,24 @@
 """Reading small files many at a time: what comes of each, and that none waits for one that is still to come."""
 
 import asyncio
+import json
 import os
 from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 
 import pytest
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.typing import Subprotocol
 
+import client
 from client.connection import upload_header
 from client.errors import ClientError
 from client.small_files import AT_A_TIME, BYTES_AT_A_TIME, Item, SmallFileReader
 from client.source import open_source
 from transfer.protocol.digest import DEFAULT_ALGORITHM, digest_bytes
-from transfer.protocol.errors import InvalidName
-from transfer.protocol.limits import SMALL_FILE_BYTES
+from transfer.protocol.errors import BadMessage, InvalidName
+from transfer.protocol.limits import PROTOCOL, SMALL_FILE_BYTES
 
 HEADER_OF = partial(upload_header, digest_algorithm=DEFAULT_ALGORITHM)
 
@@ -75,3 +79,25 @@ async def test_no_file_waits_for_an_item_that_is_still_to_come(tmp_path: Path) -
         contents.append([file.content for file in some])
         sent.set()
     assert contents == [[b"first"], [b"second"]]
+
+
+async def test_an_answer_to_what_nobody_sent_ends_it(tmp_path: Path) -> None:
+    """Nobody would wait for the right one in vain."""
+    entry = {"name": "other", "size": 0, "digest": str(digest_bytes(b"")), "content_type": "text/plain", "url": "/"}
+    times: dict[str, object] = {
+        "created": "2026-01-01T00:00:00Z",
+        "modified": None,
+        "owner": "anonymous",
+        "metadata": {},
+    }
+
+    async def answer(connection: ServerConnection) -> None:
+        await connection.recv()
+        await connection.send(json.dumps({"type": "complete", "ref": 7, "file": entry | times}))
+        await connection.wait_closed()
+
+    async with serve(answer, "127.0.0.1", 0, subprotocols=[Subprotocol(PROTOCOL)]) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        async with client.connect(f"http://127.0.0.1:{port}") as connection:
+            with pytest.raises(BadMessage, match="nobody had sent"):
+                await connection.upload(made(tmp_path, "file", b"read").path)
