@@ -92,14 +92,18 @@ async def killed_at(command: Sequence[str], offset: int) -> None:
 
 
 async def observed(link: Link, command: Sequence[str]) -> Start:
-    """Start the command, and see it to its end."""
+    """Start the command, and see it to its end. Raises Failed when it had nothing to send."""
     observer, began = Observer(link), time.perf_counter()
     process = await started(command)
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(observer.until_sending())
+        sending = tasks.create_task(observer.until_sending())
         ready = await events(process, lambda event: event["event"] == "ready")
         await events(process, lambda event: event["event"] == "complete")
+        sent = Opcode.BINARY in observer.up.began
+        sending.cancel()
     await process.communicate()
+    if not sent:
+        raise Failed("all of the file was durable before the upload was killed: take a larger --size")
     first_byte, answered = observer.up.began[Opcode.BINARY], observer.down.began[Opcode.TEXT]
     return Start(began, observer.connected, answered, first_byte, int(str(ready["offset"])))
 
