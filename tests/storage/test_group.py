@@ -1,10 +1,15 @@
 """What several connections of one lease share is kept between two of them; and nothing is kept from anybody else."""
 
+import asyncio
 from pathlib import Path
 
+import pytest
+
+from storage.errors import Fenced, StillWriting
 from storage.leaf_runs import MAX_RUNS, LeafRuns
 from storage.local import LocalStore
-from tests.storage.conformance.asking import ANN, LEAF, ask, begin_and_leave, made
+from tests.end_to_end.waiting import stuck_disk
+from tests.storage.conformance.asking import ANN, LEAF, ask, begin_and_leave, hold, is_there, leave, made
 from transfer.protocol.digest import digest_bytes
 from transfer.protocol.leaves import leaf_checksum
 from transfer.protocol.ranges import Range
@@ -41,6 +46,26 @@ async def test_what_waits_for_the_next_of_a_lease_is_closed_for_anybody_else_at_
         other = await begin_and_leave(store, ask("b", size=4), b"ab")
         async with store.join(other.upload_id, ANN, other.lease):
             pass
+
+
+async def test_who_gets_no_place_leaves_none_that_anybody_would_wait_for(tmp_path: Path) -> None:
+    """The write of the one before did not return in time; when it has, the upload is as free as any."""
+    async with LocalStore(tmp_path / "data", min_free_bytes=0, take_over_seconds=0.9) as store:
+        first, holding = await hold(store.begin(ask(size=4)))
+        older, replaced = await hold(store.join(first.upload_id, ANN, first.lease, Range(0, 4)))
+        async with stuck_disk(store):
+            writing = asyncio.create_task(older.write(0, [b"ab"]))
+            await asyncio.sleep(0)
+            with pytest.raises(StillWriting):
+                await hold(store.join(first.upload_id, ANN, first.lease, Range(0, 2)))
+        await writing
+        with pytest.raises(Fenced):
+            await replaced
+        await leave(holding)
+        async with store.resume(first.upload_id, ANN) as newcomer:
+            await newcomer.write(0, [b"abcd"])
+            await newcomer.finish(digest_bytes(b"abcd"))
+        assert await is_there(store, "a.bin", b"abcd")
 
 
 def test_bytes_of_several_runs_have_their_leaves_without_being_read_again() -> None:
