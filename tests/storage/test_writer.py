@@ -36,28 +36,34 @@ async def test_a_disk_that_fails_altogether_while_publishing_is_a_failed_write(
         assert await is_there(store, "a.bin", b"abcd")
 
 
-@pytest.mark.parametrize("read", ["before the write ends", "after it"])
+@pytest.mark.parametrize("read", ["before the write", "and hashed before it ends", "after the write"])
 async def test_bytes_that_are_overwritten_while_they_are_hashed_are_hashed_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read: str
 ) -> None:
-    """Several connections can send the same bytes, and need not send the same."""
+    """Several connections can send the same bytes, and need not send the same. What was read is not called damaged."""
     before, other = made(3 * LEAF), made(LEAF, seed=1)
     after = before[:LEAF] + other + before[2 * LEAF :]
     pwritev, pread = os.pwritev, os.pread
-    hashing, hashed, written = threading.Event(), threading.Event(), threading.Event()
+    hashing, hashed, on_disk, written = (threading.Event() for _ in range(4))
 
     def write_late(descriptor: int, buffers: Sequence[Buffer], offset: int) -> int:
-        (hashed if read == "before the write ends" else hashing).wait(10)
-        return pwritev(descriptor, buffers, offset)
+        (hashed if read == "and hashed before it ends" else hashing).wait(10)
+        size = pwritev(descriptor, buffers, offset)
+        on_disk.set()
+        return size
 
     def read_late(descriptor: int, size: int, offset: int) -> bytes:
-        piece = pread(descriptor, size, offset)
-        if offset == LEAF and not hashing.is_set():
+        if offset != LEAF or hashing.is_set():
+            if offset == 2 * LEAF:
+                hashed.set()
+            return pread(descriptor, size, offset)
+        if read == "after the write":
             hashing.set()
-            if read == "after it":
-                written.wait(10)
-        if offset == 2 * LEAF:
-            hashed.set()
+            on_disk.wait(10)
+        piece = pread(descriptor, size, offset)
+        hashing.set()
+        if read == "before the write":
+            written.wait(10)
         return piece
 
     async with LocalStore(tmp_path / "data", min_free_bytes=0) as store:
