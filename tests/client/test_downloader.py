@@ -3,7 +3,7 @@ import hashlib
 import os
 import random
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -42,7 +42,9 @@ class Eager(Patience):
         super().progressed()
         self._left = getattr(self, "_attempts", 0)
 
-    def next_delay(self, reason: str = "", *, at_least: float = 0.0) -> float:
+    def next_delay(
+        self, reason: str = "", *, at_least: float = 0.0, own_delays: Iterator[float] | None = None
+    ) -> float:
         if self._left == 0:
             raise GaveUp(0, reason)
         self._left -= 1
