@@ -20,6 +20,7 @@ from tests.end_to_end.scene import MIB, Recorder, content
 from tests.server import http_client, running
 from transfer.access.principal import ANONYMOUS
 from transfer.protocol.digest import digest_bytes
+from transfer.protocol.limits import SMALL_FILE_BYTES
 from transfer.protocol.names import Name
 from transfer.protocol.ranges import Range, RangeSet
 from transfer.settings import Settings
@@ -112,8 +113,9 @@ def some_ranges(size: int, chance: random.Random) -> list[Range]:
 
 
 async def interrupted(store: LocalStore, data: Path, name: str, chance: random.Random) -> Unfinished:
-    """Write parts of a content, piece by piece, and leave it."""
-    whole = content(chance.randint(LEAF // 2, 8 * LEAF), chance.randrange(1 << 32))
+    """Write parts of a content, piece by piece, and leave it. It is of a file that a client would resume: a small one
+    is sent whole."""
+    whole = content(chance.randint(SMALL_FILE_BYTES + 1, 8 * LEAF), chance.randrange(1 << 32))
     request, before = UploadRequest(name=Name(name), size=len(whole), owner=ANONYMOUS.subject), objects(data)
     async with store.begin(request) as writer:
         for piece in some_ranges(len(whole), chance):
