@@ -41,6 +41,8 @@ from transfer.protocol.names import InvalidName, Name
 
 MOST_ASKED_FOR: Final = 16
 """Connections on one file."""
+AT_ONCE_BYTES: Final = 64 * limits.KIB
+"""A file that is uploaded alone is not worth resuming up to this size: a connection has more than that in flight."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +151,7 @@ class Connection:
 
     async def _upload(self, source: Source, header: UploadHeader, listener: Listener) -> Complete:
         patience = Patience(self._give_up_after)
-        if source.size is not None and source.size <= limits.SMALL_FILE_BYTES:
+        if source.size is not None and source.size <= AT_ONCE_BYTES and not self._speed_limit.is_set:
             return await self._upload_small(source, header, patience, listener)
         uploader = Uploader(
             self._exclusive_wire,
@@ -166,7 +168,7 @@ class Connection:
     async def _upload_small(
         self, source: Source, header: UploadHeader, patience: Patience, listener: Listener
     ) -> Complete:
-        """Whole, at once: something to resume would take more syncs and more round trips."""
+        """Whole: something to resume would take more syncs and more round trips."""
         small = await read_small(source, header)
 
         async def files() -> AsyncIterator[list[SmallFile]]:
