@@ -127,8 +127,14 @@ def rclone(folder: Path, source: Source, stack: ExitStack) -> Contender:
         "other",
     ]
     upload: list[Argument] = [program, "copyto", source.path, *remote, *common]
+    remove: list[Argument] = [program, "deletefile", *remote, *common]
+
+    def forget(_: Path) -> None:
+        """The server remembers its folder: what is taken away behind its back is not sent again."""
+        subprocess.run(remove, env=user_environment(), check=True, capture_output=True)
+
     version = version_of(program, "version")
-    return Contender("size", lambda: transfer(server, upload), data, version=version)
+    return Contender("size", lambda: transfer(server, upload), data, forget, version)
 
 
 def nginx(folder: Path, source: Source, stack: ExitStack) -> Contender:
