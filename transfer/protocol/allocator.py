@@ -10,7 +10,7 @@ _M_MMAP_THRESHOLD: Final = -3
 
 
 def keep_freed_memory() -> None:
-    """Have glibc keep the buffers of chunks, which it would map and unmap one by one: 250,000 page faults a GiB. For a
+    """Have glibc keep the buffers of chunks, which it would give back and fault in again, page by page. For a
     program to call as it starts, not for a library: it holds for the whole process (mallopt(3))."""
     try:
         mallopt = ctypes.CDLL(None).mallopt
