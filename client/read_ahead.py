@@ -3,7 +3,7 @@
 import asyncio
 from typing import NamedTuple
 
-from client.source import Feed, Source
+from client.source import Feed, Source, fed
 
 
 class _Reading(NamedTuple):
@@ -38,9 +38,7 @@ class ReadAhead:
             return await self._source.read(offset, size, feed)
         content = await asyncio.shield(ahead.content)
         self._next = None
-        if feed is not None and ahead.feed != feed:
-            await asyncio.to_thread(feed, offset, content)
-        return content
+        return await fed(offset, content, None if ahead.feed == feed else feed)
 
     async def settled(self) -> None:
         """Wait until nothing is read ahead: a read in a thread cannot be cancelled. What was is forgotten."""

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO, Final, Protocol
+from typing import BinaryIO, Final, ParamSpec, Protocol, TypeVar
 
 from client.errors import ClientError, SourceChanged
 from transfer.protocol.digest import Digest, digest_of, new_hasher
@@ -20,6 +20,7 @@ from transfer.protocol.leaves import Buffer, LeafHasher
 UploadSource = str | os.PathLike[str] | bytes | BinaryIO | AsyncIterable[bytes]
 Feed = Callable[[int, Buffer], None]
 """Takes bytes and the offset at which they are."""
+P, T = ParamSpec("P"), TypeVar("T")
 READ_BYTES: Final = 1 << 20
 
 
@@ -69,7 +70,7 @@ class FileSource:
         self.modified: datetime | None = datetime.fromtimestamp(status.st_mtime, UTC)
 
     async def read(self, offset: int, size: int, feed: Feed | None = None) -> bytes:
-        return await asyncio.to_thread(self._read_now, offset, size, feed)
+        return await _to_its_end(self._read_now, offset, size, feed)
 
     def _read_now(self, offset: int, size: int, feed: Feed | None) -> bytes:
         content = os.pread(self._descriptor, size, offset)
@@ -100,7 +101,7 @@ class BytesSource:
         self.size: int | None = len(content)
 
     async def read(self, offset: int, size: int, feed: Feed | None = None) -> bytes:
-        return await _fed(offset, self._content[offset : offset + size], feed)
+        return await fed(offset, self._content[offset : offset + size], feed)
 
     def acknowledged(self, offset: int) -> None:
         """It stays in memory."""
@@ -127,8 +128,9 @@ class StreamSource:
     async def read(self, offset: int, size: int, feed: Feed | None = None) -> bytes:
         if offset < self._start:
             raise ClientError(f"the stream's bytes at {offset} are gone: pipe it in again to go on")
+        assert offset <= self._end, "what follows in the stream would be taken for what is further on"
         if offset < self._end:
-            return await _fed(offset, self._again(offset, size), feed)
+            return await fed(offset, self._again(offset, size), feed)
         while not self._rest:
             following = await self._following()
             if following is None:
@@ -137,7 +139,7 @@ class StreamSource:
         content, self._rest = self._rest[:size], self._rest[size:]
         self._kept.append(content)
         self._end += len(content)
-        return await _fed(offset, content, feed)
+        return await fed(offset, content, feed)
 
     async def _following(self) -> bytes | None:
         """The next chunk; None at the end. Cancelling it leaves the chunk to the next call."""
@@ -173,10 +175,21 @@ class StreamSource:
         """A stream is what comes."""
 
 
-async def _fed(offset: int, content: bytes, feed: Feed | None) -> bytes:
+async def fed(offset: int, content: bytes, feed: Feed | None) -> bytes:
+    """Feed the bytes at an offset, if somebody wants them, and return them."""
     if feed is not None:
-        await asyncio.to_thread(feed, offset, content)
+        await _to_its_end(feed, offset, content)
     return content
+
+
+async def _to_its_end(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call it in a thread. Who is cancelled meanwhile ends after it has: a thread cannot be cancelled, and the next
+    connection of an upload must not feed what it still feeds."""
+    working = asyncio.create_task(asyncio.to_thread(function, *args, **kwargs))
+    try:
+        return await asyncio.shield(working)
+    finally:
+        await asyncio.wait([working])
 
 
 async def _read_in_thread(stream: BinaryIO) -> AsyncIterator[bytes]:

@@ -311,11 +311,11 @@ class Uploader:
             self._sender.abandon(taken)
 
     async def _align_stream(self, ready: ReadyMessage) -> bool:
-        """A stream that is piped in again is read from its beginning and sent from the first leaf that differs."""
+        """A stream that is piped in again is read from its beginning and sent from the first leaf that differs. A break
+        on the way leaves it where it was read to: the next connection goes on from there."""
         fingerprint, same = self._fingerprint, 0
-        if ready.offset <= fingerprint.position or self._compared:
+        if ready.offset <= fingerprint.position:
             return False
-        self._compared = True
         while same < len(self._their_leaves) and (same + 1) * ready.leaf_size <= ready.offset:
             end = (same + 1) * ready.leaf_size
             while fingerprint.position < end and await self._hash_some(fingerprint, end):

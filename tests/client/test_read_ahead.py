@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -98,3 +99,29 @@ async def test_a_stream_is_asked_for_no_more_than_what_is_sent() -> None:
         assert await ahead.read(0, 4, fed.feed) == b"abcd"
         assert fed.fingerprint.position == 4
         assert asked == [b"abcd"]
+
+
+@pytest.mark.parametrize("kind", ["file", "bytes", "stream"])
+async def test_a_read_that_is_cancelled_ends_only_after_its_bytes_were_fed(path: Path, kind: str) -> None:
+    """Else the next connection's read would feed the same fingerprint at the same time."""
+    feeding, let_go, fed = asyncio.Event(), threading.Event(), False
+    loop = asyncio.get_running_loop()
+
+    def feed(offset: int, content: Buffer) -> None:
+        nonlocal fed
+        loop.call_soon_threadsafe(feeding.set)
+        let_go.wait()
+        fed = True
+
+    async with open_source({"file": path, "bytes": CONTENT, "stream": _stream()}[kind]) as source:
+        reading = asyncio.create_task(source.read(0, 4, feed))
+        await feeding.wait()
+        reading.cancel()
+        loop.call_soon(let_go.set)
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+        assert fed
+
+
+async def _stream() -> AsyncIterator[bytes]:
+    yield CONTENT

@@ -104,6 +104,25 @@ async def test_a_stream_piped_in_again_with_a_difference_is_sent_from_there(tmp_
     assert heard.complete.sent_bytes == 60 * MIB - 16 * MIB
 
 
+async def test_a_break_while_a_stream_that_is_piped_in_again_is_compared(tmp_path: Path) -> None:
+    data, heard = content(20 * MIB), Recorder()
+
+    async def broken_on_the_way() -> AsyncIterator[bytes]:
+        read = 0
+        async for piece in pieces(data):
+            yield piece
+            read += len(piece)
+            if read == 9_000_000:
+                link.cut()
+                await link.until(lambda link: link.connections == 2)
+
+    async with running(Settings(data=tmp_path / "data")) as url, Link("127.0.0.1", int(url.rpartition(":")[2])) as link:
+        await interrupted(url, data[: 17 * MIB])
+        await client.upload(link.url, broken_on_the_way(), name="piped", on_event=heard)
+        assert await stored(url, "piped") == data
+    assert heard.complete.sent_bytes == 20 * MIB - 16 * MIB
+
+
 async def test_a_stream_that_is_there_already_may_be_interrupted_and_piped_in_again(tmp_path: Path) -> None:
     data, heard = content(20 * MIB), Recorder()
     async with running(Settings(data=tmp_path / "data")) as url:

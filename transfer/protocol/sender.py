@@ -279,7 +279,12 @@ class Sender:
         self._holes = RangeSet.of(*(ready.missing or ()))
         self._rewrites = RangeSet()
         if self._cut is not None:
-            self._cut, self.phase = None, Phase.HEADER
+            self._cut_made(ready, self._cut)
+
+    def _cut_made(self, ready: ReadyMessage, size: int) -> None:
+        if ready.offset > size:
+            raise BadMessage(f"the server was told to drop what it has from {size} on, and says {ready.offset}")
+        self._cut, self.phase = None, Phase.HEADER
 
     def _failed(self, error: TransferError) -> None:
         if self.phase is Phase.CANCELLING:

@@ -514,7 +514,6 @@ class Client:
         self.sent_bytes = 0
         self._hashed = self._furthest = self._kept_from = 0
         self._their_leaves: list[bytes] = []
-        self._aligned = False
         self._floor = self._window = 0
 
     def connected(self) -> None:
@@ -608,9 +607,8 @@ class Client:
         sender, ready = self.sender, self.sender.ready
         if sender.phase is not Phase.SENDING or ready is None or sender.position != ready.offset:
             return False
-        if ready.offset <= self._hashed or self._aligned:
+        if ready.offset <= self._hashed:
             return False
-        self._aligned = True
         ours = leaves_of([self.source], LEAF)
         same = 0
         while (same + 1) * LEAF <= min(ready.offset, len(self.source)) and ours[same] == self._their_leaves[same]:

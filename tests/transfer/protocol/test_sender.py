@@ -598,6 +598,14 @@ def test_a_stream_that_is_to_be_cut_is_cut_on_the_next_connection_too() -> None:
     assert header_of(sender).size is None, "it is done"
 
 
+def test_a_server_that_does_not_cut_a_stream_is_not_asked_for_ever() -> None:
+    sender = opened(ready(20, size=None), size=None)
+    sender.cut(8)
+    header_of(sender)
+    with pytest.raises(BadMessage, match="from 8 on, and says 20"):
+        sender.received(ready(20, size=8))
+
+
 def test_a_digest_that_the_name_has_already_is_asked_with() -> None:
     sender = opened()
     sender.ask_with(OTHER)
