@@ -8,10 +8,10 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDiscon
 
 from transfer.engine.farewell import abort, farewell
 from transfer.logs import SessionLog
+from transfer.operation import Operation
 from transfer.protocol import limits
 from transfer.protocol.errors import ShuttingDown
 from transfer.protocol.messages import ErrorMessage, ProxyReadyMessage, ServerMessage
-from transfer.uploads import Operation
 
 Reply = ServerMessage | ProxyReadyMessage
 

@@ -28,6 +28,7 @@ from transfer.budget import ReceiveBudget
 from transfer.deadlines import Deadline
 from transfer.engine.farewell import farewell
 from transfer.engine.scope import ARRIVALS, DRAIN, GONE, MESSAGE_LIMIT
+from transfer.operation import Operation, Shared
 from transfer.pace.rates import Rates, caller_of, piece_of, window_of
 from transfer.pace.throttle import Throttle
 from transfer.protocol import limits
@@ -59,7 +60,8 @@ from transfer.proxy import Proxy, ready
 from transfer.refusals import refusal
 from transfer.replies import Replies, Turn
 from transfer.settings import Settings
-from transfer.uploads import Operation, Shared, SmallUpload, UploadOperation, is_small
+from transfer.small_uploads import SmallUpload, is_small
+from transfer.uploads import UploadOperation
 
 T = TypeVar("T")
 LOGGER: Final = "towline.session"
