@@ -23,7 +23,7 @@ from client.progress import Comparing, Downloaded, Listener, Received, Receiving
 from client.retry import Patience, asked_delay
 from client.speed import SpeedLimit, slowed
 from transfer.protocol.digest import Digest
-from transfer.protocol.errors import TransferError
+from transfer.protocol.errors import NotFound, TransferError
 from transfer.protocol.limits import MIB
 from transfer.protocol.messages import FileEntry
 from transfer.protocol.names import Name
@@ -86,8 +86,8 @@ class Contents(Protocol):
         """The content from `offset` on while its ETag is still `etag`; else another content, from its beginning."""
         ...
 
-    async def find(self, name: str) -> FileEntry:
-        """Asked for the digest where `content_info` does not say it."""
+    async def find(self, name: str) -> FileEntry | None:
+        """Its entry in the listing, where the caller may see one."""
         ...
 
 
@@ -157,9 +157,14 @@ class Downloader:
         return True
 
     async def _describe(self, name: Name) -> Wanted:
+        """The listing has the exact time of change, HTTP's headers have it in whole seconds (RFC 9110, section 8.8.2)."""
         info: ContentInfo = await self._api.content_info(str(name))
-        digest = info.digest or (await self._api.find(str(name))).digest
-        return Wanted(info.etag, info.size, digest, info.modified)
+        entry = await self._api.find(str(name))
+        digest = info.digest or (entry.digest if entry is not None else None)
+        if digest is None:
+            raise NotFound(f"the server does not say which digest {str(name)!r} has")
+        same = entry is not None and (entry.size, entry.digest) == (info.size, digest)
+        return Wanted(info.etag, info.size, digest, entry.modified if entry and same else info.modified)
 
     def _begin(self, name: Name, offset: int, size: int) -> None:
         if self._progress.resumed_at is None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from client.errors import ClientError
+from client.moments import nanoseconds_of
 from transfer.protocol.digest import Digest, digest_of, new_hasher
 from transfer.protocol.limits import MIB
 
@@ -119,7 +120,7 @@ class PartialFile(HashedFile):
         """Make this the target, durably. Raises TargetTaken, and keeps the file, when the target has appeared."""
         os.ftruncate(self._descriptor, self.offset)
         if modified is not None:
-            os.utime(self._descriptor, (modified.timestamp(), modified.timestamp()))
+            os.utime(self._descriptor, ns=(nanoseconds_of(modified),) * 2)
         os.fsync(self._descriptor)
         if replace:
             os.replace(self._path, self._target)

@@ -21,8 +21,7 @@ from client.retry import GIVE_UP_AFTER, Patience, asked_delay
 from client.speed import SpeedLimit
 from client.tls import tls_context
 from transfer.protocol.digest import Digest, UnsupportedAlgorithm
-from transfer.protocol.errors import NotFound, TransferError, Unauthorized
-from transfer.protocol.messages import FileEntry
+from transfer.protocol.errors import TransferError, Unauthorized
 from transfer.protocol.names import InvalidName, Name
 
 UNNAMED: Final = "download"
@@ -63,8 +62,8 @@ class SharedFile:
         async with self._http.open_at(self._url, self._headers, offset=offset, etag=etag) as content:
             yield content
 
-    async def find(self, name: str) -> FileEntry:
-        raise NotFound("the server does not say which digest the shared file has")
+    async def find(self, name: str) -> None:
+        """Who has a link sees no listing."""
 
 
 async def download_shared(

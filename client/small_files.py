@@ -4,12 +4,12 @@ import asyncio
 import os
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import count, islice
 from pathlib import Path
 from typing import Final, Protocol
 
 from client.errors import ClientError, SourceChanged
+from client.moments import moment_of
 from client.progress import Failed
 from client.source import Source, open_file
 from transfer.protocol import limits
@@ -99,8 +99,7 @@ class SmallFileReader:
             before = os.fstat(descriptor)
             if before.st_size > limits.SMALL_FILE_BYTES:
                 return None
-            modified = datetime.fromtimestamp(before.st_mtime, UTC)
-            ref = next(self._refs)
+            ref, modified = next(self._refs), moment_of(before.st_mtime_ns)
             header = self._header_of(item.name, size=before.st_size, offset=0, modified=modified, ref=ref)
             content = os.pread(descriptor, before.st_size, 0)
             after = os.fstat(descriptor)

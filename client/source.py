@@ -9,11 +9,12 @@ import stat
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, Final, ParamSpec, Protocol, TypeVar
 
 from client.errors import ClientError, SourceChanged
+from client.moments import moment_of
 from transfer.protocol.digest import Digest, digest_of, new_hasher
 from transfer.protocol.leaves import Buffer, LeafHasher
 
@@ -67,7 +68,7 @@ class FileSource:
         status = os.fstat(descriptor)
         self._identity = (status.st_size, status.st_mtime_ns)
         self.size: int | None = status.st_size
-        self.modified: datetime | None = datetime.fromtimestamp(status.st_mtime, UTC)
+        self.modified = moment_of(status.st_mtime_ns)
 
     async def read(self, offset: int, size: int, feed: Feed | None = None) -> bytes:
         return await _to_its_end(self._read_now, offset, size, feed)

@@ -15,6 +15,7 @@ import client
 from client.downloader import DamagedContent, Downloader
 from client.errors import GaveUp
 from client.http import HttpApi
+from client.moments import moment_of
 from client.partial import TargetBusy, TargetTaken
 from client.progress import Comparing, Downloaded, Event, Received, Receiving, Waiting
 from client.retry import Patience
@@ -28,7 +29,7 @@ NAME = "photos/cat.jpg"
 SIZE = 3_000_001
 CONTENT = random.Random(1).randbytes(SIZE)
 OTHER = random.Random(2).randbytes(SIZE)
-MODIFIED = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
+MODIFIED = datetime(2026, 3, 1, 12, 30, 59, 123_457, tzinfo=UTC)
 
 
 class Eager(Patience):
@@ -143,7 +144,7 @@ async def test_a_download_is_what_was_uploaded_with_its_time_of_change(
     await upload(server, content)
     end = await download(server, folder / "cat.jpg")
     assert (folder / "cat.jpg").read_bytes() == content
-    assert (folder / "cat.jpg").stat().st_mtime == MODIFIED.timestamp()
+    assert moment_of((folder / "cat.jpg").stat().st_mtime_ns) == MODIFIED
     assert (end.received_bytes, end.resumed_at, end.unchanged) == (len(content), 0, False)
     assert os.listdir(folder) == ["cat.jpg"]
 
