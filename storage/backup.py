@@ -286,5 +286,5 @@ def _files(connection: Connection) -> Iterator[StoredFile]:
 
 
 def _page(connection: Connection, last: str) -> "list[Row[Any]]":
-    select = sa.select(files).where(files.c.file_id > last).order_by(files.c.file_id).limit(PAGE)
+    select = rows.FIND_FILES.where(files.c.file_id > last).order_by(files.c.file_id).limit(PAGE)
     return list(connection.execute(select).all())

@@ -10,6 +10,7 @@ read-then-update races between processes.
 
 import asyncio
 import contextlib
+import json
 import logging
 import queue
 import sqlite3
@@ -38,6 +39,7 @@ MAX_BATCH: Final = 64
 RETRY_SECONDS: Final = 1.0
 SCHEMA: Final = "0002"
 """The newest migration."""
+_JSON: Final = json.JSONDecoder()
 _OF_ONE_JOB: Final = (DataError, IntegrityError, ProgrammingError)
 """What the driver raises about a statement, not about the disk."""
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -54,8 +56,12 @@ class Moment(TypeDecorator[datetime]):
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
         return None if value is None else (value - EPOCH) // timedelta(microseconds=1)
 
-    def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:
-        return None if value is None else EPOCH + timedelta(microseconds=value)
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[int | None], datetime | None]:
+        return _moment_at  # itself, with nothing around it: there are two in every row of a listing
+
+
+def _moment_at(microseconds: int | None) -> datetime | None:
+    return None if microseconds is None else EPOCH + timedelta(0, 0, microseconds)
 
 
 metadata = sa.MetaData()
@@ -184,8 +190,18 @@ grants = sa.Table(
 )
 
 
+def _read_json(text: str) -> object:
+    """What a column of JSON holds: it was written here, with no space around, for which `json.loads` looks first."""
+    value, _ = _JSON.raw_decode(text)
+    return value
+
+
 def _connect(path: Path, *, writes: bool, journal: Literal["WAL", "DELETE"] = "WAL") -> Engine:
-    engine = sa.create_engine(URL.create("sqlite", database=str(path)), poolclass=sa.pool.SingletonThreadPool)
+    engine = sa.create_engine(
+        URL.create("sqlite", database=str(path)),
+        poolclass=sa.pool.SingletonThreadPool,
+        json_deserializer=_read_json,
+    )
 
     @event.listens_for(engine, "connect")
     def prepare(driver: DBAPIConnection, _record: object) -> None:

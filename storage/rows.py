@@ -34,31 +34,49 @@ SORTED_BY: Final[dict[SortKey, sa.Column[Any]]] = {
     "created": files.c.created,
     "modified": files.c.modified_or_never,
 }
+FILE_COLUMNS: Final = (
+    files.c.file_id,
+    files.c.name,
+    files.c.size,
+    files.c.digest,
+    files.c.content_type,
+    files.c.modified,
+    files.c.created,
+    files.c.owner,
+    files.c.uploader,
+    files.c.via,
+    files.c.metadata,
+)
+"""What `stored_file` reads, in this order."""
+FIND_FILES: Final = sa.select(*FILE_COLUMNS)
 _INSERT_FILE = sa.insert(files)
 _ASKED = sa.func.json_each(sa.bindparam("names", type_=sa.JSON)).table_valued("value")
-_FILES_OF_NAMES = sa.select(files).where(files.c.name.in_(sa.select(_ASKED.c.value)))
+_FILES_OF_NAMES = FIND_FILES.where(files.c.name.in_(sa.select(_ASKED.c.value)))
 
 # ------------------------------------------------------------------------------------------------------- files
 
 
 def stored_file(row: Row[Any]) -> StoredFile:
+    """Of a row that begins with FILE_COLUMNS. It is taken apart at once: asking it for each column takes longer than
+    all that is made of them."""
+    file_id, name, size, digest, content_type, modified, created, owner, uploader, via, metadata, *_ = row
     return StoredFile(
-        file_id=row.file_id,
-        name=Name.parse(row.name),
-        size=row.size,
-        digest=Digest.parse(row.digest),
-        content_type=row.content_type,
-        modified=row.modified,
-        created=row.created,
-        owner=row.owner,
-        uploader=row.uploader,
-        via=row.via,
-        metadata=row.metadata,
+        file_id=file_id,
+        name=Name.kept(name),
+        size=size,
+        digest=Digest.parse(digest),
+        content_type=content_type,
+        modified=modified,
+        created=created,
+        owner=owner,
+        uploader=uploader,
+        via=via,
+        metadata=metadata,
     )
 
 
 def find_file(connection: Connection, name: Name) -> StoredFile | None:
-    row = connection.execute(sa.select(files).where(files.c.name == name.value)).one_or_none()
+    row = connection.execute(FIND_FILES.where(files.c.name == name.value)).one_or_none()
     return None if row is None else stored_file(row)
 
 
@@ -69,7 +87,7 @@ def find_files(connection: Connection, names: Iterable[Name]) -> dict[Name, Stor
 
 
 def find_file_by_id(connection: Connection, file_id: str) -> StoredFile | None:
-    row = connection.execute(sa.select(files).where(files.c.file_id == file_id)).one_or_none()
+    row = connection.execute(FIND_FILES.where(files.c.file_id == file_id)).one_or_none()
     return None if row is None else stored_file(row)
 
 
@@ -81,7 +99,7 @@ def occupant(connection: Connection, name: Name, moving: str | None = None) -> O
     """What stands in the way of `name`, but for the file with the id `moving`: names are one namespace, and `a`
     excludes `a/b`."""
     others = files.c.file_id != (moving or "")
-    row = connection.execute(sa.select(files).where(files.c.name_key == name.key, others)).one_or_none()
+    row = connection.execute(FIND_FILES.where(files.c.name_key == name.key, others)).one_or_none()
     if row is not None:
         return Occupant(file=stored_file(row))
     below = (files.c.name_key > name.key + "/") & (files.c.name_key < name.key + "0")  # "0" follows "/"
@@ -219,7 +237,7 @@ def may_take_long(query: FileQuery) -> bool:
 
 def _by_name(query: FileQuery, position: Position | None) -> sa.Select[Any]:
     last = None if position is None else position.name
-    select = sa.select(files).where(*_matching(query, files.c.name, last))
+    select = FIND_FILES.where(*_matching(query, files.c.name, last))
     return select.order_by(files.c.name.desc() if query.descending else files.c.name)
 
 
@@ -231,7 +249,7 @@ def _by_value(connection: Connection, query: FileQuery, position: Position | Non
         column = _from_no_index(column)
     else:
         name = _from_no_index(name)
-    select = sa.select(files).where(*_matching(query, name, None))
+    select = FIND_FILES.where(*_matching(query, name, None))
     if position is not None:
         select = select.where(_after(query, column, position))
     order = (column, files.c.name)
@@ -306,7 +324,7 @@ def find_upload(connection: Connection, upload_id: str, owner: str, within: str 
 
 def find_completed(connection: Connection, upload_id: str, owner: str) -> Published | None:
     row = connection.execute(
-        sa.select(files, completed.c.unchanged, completed.c.wanted)
+        sa.select(*FILE_COLUMNS, completed.c.unchanged, completed.c.wanted)
         .join(completed, completed.c.file_id == files.c.file_id)
         .where(completed.c.upload_id == upload_id, completed.c.owner == owner)
     ).one_or_none()

@@ -123,7 +123,7 @@ class Verification:
         """In the order of their ids: those stay the same when a file is renamed meanwhile."""
         last = ""
         while True:
-            select = sa.select(files).where(self._matching(files), files.c.file_id > last)
+            select = rows.FIND_FILES.where(self._matching(files), files.c.file_id > last)
             with self._engine.connect() as connection:
                 page = connection.execute(select.order_by(files.c.file_id).limit(PAGE)).all()
             if not page:

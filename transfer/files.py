@@ -25,7 +25,7 @@ from transfer.access.principal import Principal
 from transfer.access.watch import Watch
 from transfer.bodies import callers_fields, described, text_field
 from transfer.downloads import DOWNLOAD_RESPONSES, download
-from transfer.entries import FILES_PATH, file_entry
+from transfer.entries import FILES_PATH, file_entry, lines_json, page_json
 from transfer.pace.rates import Rates, caller_of
 from transfer.problems import PROBLEM_RESPONSES, shown
 from transfer.protocol import limits, names
@@ -67,14 +67,14 @@ def router(store: Store, watch: Watch, rates: Rates) -> APIRouter:
     @routes.get("/files", response_model=FileListing, responses={200: {"content": {NDJSON: {}}}})
     async def list_files(
         request: Request, principal: Reader, query: Annotated[FileQuery, Depends(file_query)]
-    ) -> FileListing | Response:
+    ) -> Response:
         """List files; with `Accept: application/x-ndjson` all that match, an object a line."""
         query = replace(query, within=principal.prefix)
         page = await _page(store, query)
         if NDJSON in request.headers.get("accept", "").lower():
             headers = {"content-type": NDJSON, "vary": "accept"}
             return StreamedResponse(_lines(store, query, page), headers, partial(watch.over, principal))
-        return FileListing(files=[file_entry(file) for file in page.files], next=page.next)
+        return Response(page_json(page.files, page.next), media_type="application/json")
 
     @routes.get("/files/{name:path}", response_class=Response, responses=DOWNLOAD_RESPONSES)
     async def get_file(request: Request, principal: Reader, content: Annotated[Content, Depends(opened)]) -> Response:
@@ -173,7 +173,7 @@ async def _page(store: Store, query: FileQuery) -> FilePage:
 async def _lines(store: Store, query: FileQuery, page: FilePage) -> AsyncGenerator[bytes, None]:
     """Everything from `page` on, a page at a time."""
     while True:
-        yield b"".join(file_entry(file).model_dump_json().encode() + b"\n" for file in page.files)
+        yield lines_json(page.files)
         if page.next is None:
             return
         page = await store.list_files(replace(query, cursor=page.next))

@@ -225,7 +225,7 @@ async def test_a_file_is_uploaded(service: Service, peer: Peer, size: int, algor
         "size": size,
         "digest": whole,
         "content_type": "image/jpeg",
-        "modified": "2026-03-01T12:00:00+00:00",
+        "modified": "2026-03-01T12:00:00Z",
         "owner": file["owner"],
         "metadata": {"camera": "Ünï"},
         "url": "/files/photos/cat.jpg",

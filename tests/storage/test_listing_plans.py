@@ -18,7 +18,7 @@ from storage.rows import FEW, list_files
 from storage.store import FilePage, FileQuery, SortKey
 
 MANY: Final = 4 * FEW
-NEARLY: Final = 1.5
+NEARLY: Final = 2
 """What a page may cost, in parts of what a like one costs."""
 NOW: Final = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -87,11 +87,7 @@ def _distinct(values: tuple[str, ...]) -> tuple[str, ...]:
 
 NameField = Annotated[Name, BeforeValidator(_parse_name), PlainSerializer(str)]
 DigestField = Annotated[Digest, BeforeValidator(_parse_digest), PlainSerializer(str)]
-TimeField = Annotated[
-    datetime,
-    BeforeValidator(_parse_time),
-    PlainSerializer(lambda moment: moment.isoformat()),
-]
+TimeField = Annotated[datetime, BeforeValidator(_parse_time)]
 RangeField = Annotated[Range, BeforeValidator(_parse_range), PlainSerializer(list)]
 TokenField = Annotated[
     SecretStr,

@@ -52,7 +52,7 @@ class Name:
     """A name that keeps every rule; made by `Name.parse`. Ordered by code point, which is also the order of its bytes.
 
     The constructor rewrites nothing and raises InvalidName for text that is not what `parse` would have made of it, so
-    that no `Name` breaks a rule, whichever way it came about.
+    that no `Name` breaks a rule, whichever way it came about; `kept` relies on that of what is read again.
     """
 
     value: str
@@ -69,6 +69,14 @@ class Name:
         if len(text) > MAX_NAME_BYTES * _MAX_DECOMPOSED:
             raise InvalidName(text, _TOO_LONG)
         return cls(unicodedata.normalize("NFC", text))
+
+    @classmethod
+    def kept(cls, text: str) -> Self:
+        """Read a name again that this program kept: it was parsed before, and is not looked at. Nothing else comes this
+        way, least of all what somebody sent."""
+        name = object.__new__(cls)
+        object.__setattr__(name, "value", text)
+        return name
 
     def __str__(self) -> str:
         return self.value

@@ -115,8 +115,8 @@ def test_what_is_said_of_a_token_is_what_it_gets(tmp_path: Path) -> None:
         "prefix": "photos/",
         "quota": 50 << 30,
         "used": 0,
-        "created": grant.created.isoformat(),
-        "expires": grant.expires.isoformat(),
+        "created": grant.created.isoformat().replace("+00:00", "Z"),
+        "expires": grant.expires.isoformat().replace("+00:00", "Z"),
         "state": "in force",
         "links": [],
     }

@@ -240,6 +240,12 @@ def test_parsing_twice_changes_nothing(name: Name) -> None:
     assert Name.parse(name.value) == name == Name(name.value)
 
 
+@given(names)
+def test_a_name_that_was_kept_is_the_same_name(name: Name) -> None:
+    again = Name.kept(name.value)
+    assert (again, hash(again), again.key) == (name, hash(name), name.key)
+
+
 @given(names, st.sampled_from(["NFC", "NFD"]))
 def test_canonically_equivalent_spellings_are_one_name(name: Name, form: str) -> None:
     respelled = unicodedata.normalize("NFD", name.value) if form == "NFD" else name.value
