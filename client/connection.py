@@ -261,6 +261,10 @@ class Connection:
         downloader = Downloader(self._http, Patience(self._give_up_after), on_event, self._speed_limit)
         return await downloader.download(name, to, force=force)
 
+    def list_level(self, prefix: str = "", *, sort: str = "name") -> AsyncIterator[str | FileEntry]:
+        """What is directly below `prefix`: folders by name, each up to and with its `/`, then files."""
+        return self._http.list_level(prefix, sort)
+
     def list_files(self, prefix: str = "", *, q: str = "", sort: str = "name") -> AsyncIterator[FileEntry]:
         """All files whose names begin with `prefix`."""
         return self._http.list_files(prefix, q=q, sort=sort)

@@ -157,7 +157,7 @@ class Downloader:
         return True
 
     async def _describe(self, name: Name) -> Wanted:
-        """The listing has the exact time of change, HTTP's headers have it in whole seconds (RFC 9110, section 8.8.2)."""
+        """The listing has the exact time of change, HTTP's headers whole seconds (RFC 9110, section 8.8.2)."""
         info: ContentInfo = await self._api.content_info(str(name))
         entry = await self._api.find(str(name))
         digest = info.digest or (entry.digest if entry is not None else None)

@@ -42,6 +42,7 @@ MAX_BODY_BYTES: Final = 64 * MIB
 Read = TypeVar("Read", bound=BaseModel)
 
 _NDJSON: Final = "application/x-ndjson"
+_FOLDER_LINE: Final = b'{"folder":'
 
 
 class UnfinishedUpload(Message):
@@ -55,6 +56,10 @@ class UnfinishedUpload(Message):
     created: TimeField
     active: TimeField
     expires: TimeField | None = None
+
+
+class _Folder(Message):
+    folder: str
 
 
 class _Page(Message):
@@ -137,13 +142,28 @@ class HttpApi:
 
     async def list_files(self, prefix: str = "", q: str = "", sort: str = "name") -> AsyncIterator[FileEntry]:
         """All files whose name begins with `prefix` and has `q` in it. A listing that breaks off raises."""
-        query = {"prefix": prefix, "q": q, "sort": sort}
+        async with aclosing(self._listing(prefix=prefix, q=q, sort=sort)) as lines:
+            async for line in lines:
+                yield self.read(FileEntry, line)
+
+    async def list_level(self, prefix: str = "", sort: str = "name") -> AsyncIterator[str | FileEntry]:
+        """What is directly below `prefix`: first its folders by name, each with its `/`, then its files. A listing that
+        breaks off raises."""
+        async with aclosing(self._listing(prefix=prefix, sort=sort, delimiter="/")) as lines:
+            async for line in lines:
+                if line.startswith(_FOLDER_LINE):
+                    yield self.read(_Folder, line).folder
+                else:
+                    yield self.read(FileEntry, line)
+
+    async def _listing(self, **query: str) -> AsyncGenerator[bytes, None]:
+        """The lines of a whole listing."""
         async with self._answer("GET", self._files_url(**query), {"Accept": _NDJSON}) as response:
             if (found := media_type(response.headers.get("Content-Type"))) != _NDJSON:
                 raise self._no_towline(f"it answered with {found or 'something'} instead of a listing")
             async with aclosing(response.aiter_bytes()) as pieces:
                 async for line in _lines(pieces):
-                    yield self.read(FileEntry, line)
+                    yield line
 
     async def find(self, name: str) -> FileEntry:
         """The entry of one file. Raises NotFound."""

@@ -21,7 +21,8 @@ from transfer.protocol.leaves import Buffer, LeafHasher
 UploadSource = str | os.PathLike[str] | bytes | BinaryIO | AsyncIterable[bytes]
 Feed = Callable[[int, Buffer], None]
 """Takes bytes and the offset at which they are."""
-P, T = ParamSpec("P"), TypeVar("T")
+P = ParamSpec("P")
+T = TypeVar("T")
 READ_BYTES: Final = 1 << 20
 
 

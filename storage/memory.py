@@ -14,7 +14,7 @@ from typing import Self
 
 from storage.errors import Fenced, Incomplete, NameTaken, NotFound, StillWriting, TooLong, TooManyUploads, WrongDigest
 from storage.grants import Grants
-from storage.listing import make_cursor, position_of, read_cursor
+from storage.listing import folder_of, make_cursor, page_by_folder, position_of, read_cursor
 from storage.memory_grants import MemoryGrants
 from storage.naming import Occupant, check_early, settle
 from storage.quota import compare_account, compare_link, outgrows
@@ -567,7 +567,6 @@ class MemoryStore:
         yield MemoryContent(file, content)
 
     async def list_files(self, query: FileQuery) -> FilePage:
-        after = read_cursor(query)
         found = [
             file
             for key, file in self._files.items()
@@ -575,11 +574,16 @@ class MemoryStore:
             and file.name.value.startswith(query.within)
             and query.contains.casefold() in key
         ]
-        found.sort(key=lambda file: position_of(file, query.sort).rank, reverse=query.descending)
-        if after is not None:
-            found = [file for file in found if position_of(file, query.sort).follows(after, query)]
-        page = found[: query.limit]
-        return FilePage(page, make_cursor(query, page[-1]) if len(found) > len(page) else None)
+        if not query.by_folder:
+            return _page(query, found)
+        level = [folder_of(file.name.value, query.prefix) for file in found]
+        folders = sorted({folder for folder in level if folder is not None})
+        files = [file for file, folder in zip(found, level, strict=True) if folder is None]
+        return page_by_folder(
+            query,
+            lambda last, count: [folder for folder in folders if folder > last][:count],
+            lambda query: _page(query, files),
+        )
 
     async def rename(self, name: Name, new_name: Name) -> StoredFile:
         file = await self._get(name)
@@ -598,3 +602,12 @@ class MemoryStore:
 def _account(request: UploadRequest) -> tuple[str, str | None, int | None, int | None]:
     """Against what it counts."""
     return request.account, request.via, request.quota, request.via_quota
+
+
+def _page(query: FileQuery, found: list[StoredFile]) -> FilePage:
+    after = read_cursor(query)
+    found = sorted(found, key=lambda file: position_of(file, query.sort).rank, reverse=query.descending)
+    if after is not None:
+        found = [file for file in found if position_of(file, query.sort).follows(after, query)]
+    page = found[: query.limit]
+    return FilePage(page, make_cursor(query, page[-1]) if len(found) > len(page) else None)

@@ -15,7 +15,7 @@ from sqlalchemy.sql.operators import custom_op
 from storage import quota_rows
 from storage.catalog import NEVER, Moment, completed, deleting, files, leaves, uploads
 from storage.errors import Fenced, NameTaken, NotFound
-from storage.listing import Position, make_cursor, read_cursor
+from storage.listing import Position, make_cursor, page_by_folder, read_cursor
 from storage.naming import Occupant, Settled, settle
 from storage.quota import is_limited, outgrows
 from storage.store import FilePage, FileQuery, IfExists, Published, SortKey, StoredFile, UnfinishedUpload, UploadRequest
@@ -34,7 +34,7 @@ SORTED_BY: Final[dict[SortKey, sa.Column[Any]]] = {
     "created": files.c.created,
     "modified": files.c.modified_or_never,
 }
-FILE_COLUMNS: Final = (
+FILE_COLUMNS: Final[tuple[sa.Column[Any], ...]] = (
     files.c.file_id,
     files.c.name,
     files.c.size,
@@ -56,7 +56,7 @@ _FILES_OF_NAMES = FIND_FILES.where(files.c.name.in_(sa.select(_ASKED.c.value)))
 # ------------------------------------------------------------------------------------------------------- files
 
 
-def stored_file(row: Row[Any]) -> StoredFile:
+def stored_file(row: Row[*tuple[Any, ...]]) -> StoredFile:
     """Of a row that begins with FILE_COLUMNS. It is taken apart at once: asking it for each column takes longer than
     all that is made of them."""
     file_id, name, size, digest, content_type, modified, created, owner, uploader, via, metadata, *_ = row
@@ -222,6 +222,16 @@ def disposed(connection: Connection, object_ids: Iterable[str]) -> None:
 
 def list_files(connection: Connection, query: FileQuery) -> FilePage:
     """One page by keyset. Raises ValueError for a cursor that is none."""
+    if query.by_folder:
+        return page_by_folder(
+            query,
+            lambda last, count: list_folders(connection, query, last, count),
+            lambda query: _list_files(connection, query),
+        )
+    return _list_files(connection, query)
+
+
+def _list_files(connection: Connection, query: FileQuery) -> FilePage:
     position = read_cursor(query)
     select = _by_name(query, position) if query.sort == "name" else _by_value(connection, query, position)
     rows = connection.execute(select.limit(query.limit + 1)).all()
@@ -232,7 +242,7 @@ def list_files(connection: Connection, query: FileQuery) -> FilePage:
 
 def may_take_long(query: FileQuery) -> bool:
     """Whether more than the rows of the page may have to be looked at: as many as there are."""
-    return bool(query.contains) or query.sort != "name"
+    return bool(query.contains) or query.sort != "name" or query.by_folder
 
 
 def _by_name(query: FileQuery, position: Position | None) -> sa.Select[Any]:
@@ -257,7 +267,7 @@ def _by_value(connection: Connection, query: FileQuery, position: Position | Non
 
 
 def _are_few(connection: Connection, query: FileQuery) -> bool:
-    if not (query.prefix or query.within or query.contains):
+    if not (query.prefix or query.within or query.contains or query.by_folder):
         return False
     found = sa.select(files.c.file_id).where(*_matching(query, files.c.name, None)).limit(FEW + 1)
     count: int = connection.execute(sa.select(sa.func.count()).select_from(found.subquery())).scalar_one()
@@ -269,8 +279,7 @@ def _matching(query: FileQuery, name: ColumnElement[str], last: str | None) -> l
 
     There is one bound a side: SQLite enters an index at the first of several, whichever leaves more to read.
     """
-    start = max(query.prefix, query.within)
-    end = min(filter(None, map(_after_prefix, (query.prefix, query.within))), default=None)
+    start, end = _bounds(query)
     conditions = [name >= start]
     if last is not None and query.descending:
         end = last if end is None else min(last, end)
@@ -278,9 +287,54 @@ def _matching(query: FileQuery, name: ColumnElement[str], last: str | None) -> l
         conditions = [name > last]
     if end is not None:
         conditions.append(name < end)
-    if query.contains:
-        conditions.append(files.c.name_key.contains(query.contains.casefold(), autoescape=True))
-    return conditions
+    if query.by_folder:
+        conditions.append(_folder_end(query, files.c.name) == 0)
+    return conditions + _searching(query)
+
+
+def _bounds(query: FileQuery) -> tuple[str, str | None]:
+    """The smallest text that names of the query may be, and the one that they are smaller than."""
+    ends = map(_after_prefix, (query.prefix, query.within))
+    return max(query.prefix, query.within), min(filter(None, ends), default=None)
+
+
+def list_folders(connection: Connection, query: FileQuery, last: str, count: int) -> list[str]:
+    """The first `count` folders on the level of the query's prefix that come after `last`.
+
+    A name in one folder is found from that in the one before by one step over all that this has in it. What is looked
+    at one by one are the level's own files, and where the query searches, names without a match.
+    """
+    start, end = _bounds(query)
+    beyond = sa.literal(max(start, _beyond(last)))
+    found = sa.select(_first_name(query, beyond, end).label("name")).cte("found", recursive=True)
+    folder = sa.func.substr(found.c.name, 1, len(query.prefix) + _folder_end(query, found.c.name))
+    following = _first_name(query, sa.func.rtrim(folder, "/") + "0", end)
+    found = found.union_all(sa.select(following).where(found.c.name.is_not(None)))
+    folder = sa.func.substr(found.c.name, 1, len(query.prefix) + _folder_end(query, found.c.name))
+    return list(connection.execute(sa.select(folder).where(found.c.name.is_not(None)).limit(count)).scalars())
+
+
+def _first_name(query: FileQuery, start: ColumnElement[str], end: str | None) -> sa.ScalarSelect[str]:
+    """The first name from `start` on that is in a folder."""
+    conditions = [files.c.name >= start, _folder_end(query, files.c.name) > 0, *_searching(query)]
+    if end is not None:
+        conditions.append(files.c.name < end)
+    return sa.select(files.c.name).where(*conditions).order_by(files.c.name).limit(1).scalar_subquery()
+
+
+def _folder_end(query: FileQuery, name: ColumnElement[str]) -> ColumnElement[int]:
+    """Where the first `/` after the prefix is, counted from there and from 1; 0 where there is none."""
+    end: ColumnElement[int] = sa.func.instr(sa.func.substr(name, len(query.prefix) + 1), "/")
+    return end
+
+
+def _beyond(folder: str) -> str:
+    """The smallest text after all names in a folder: "0" follows "/"."""
+    return f"{folder.removesuffix('/')}0" if folder else ""
+
+
+def _searching(query: FileQuery) -> list[ColumnElement[bool]]:
+    return [files.c.name_key.contains(query.contains.casefold(), autoescape=True)] if query.contains else []
 
 
 def _after_prefix(prefix: str) -> str | None:

@@ -112,11 +112,12 @@ class UnfinishedUpload:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileQuery:
     """Which files, in which order. `prefix` is of the name, and so is `within`; `contains` a part of it, case
-    ignored."""
+    ignored. `by_folder`: those that have another `/` after the prefix are not told, but the folders they are in."""
 
     prefix: str = ""
     within: str = ""
     contains: str = ""
+    by_folder: bool = False
     sort: SortKey = "name"
     descending: bool = False
     limit: int = 1_000
@@ -126,8 +127,11 @@ class FileQuery:
 
 @dataclass(frozen=True, slots=True)
 class FilePage:
+    """`folders` come before all files and in the order of their names, each from the prefix's beginning to its `/`."""
+
     files: list[StoredFile]
     next: str | None
+    folders: list[str] = field(default_factory=list)
 
 
 class Writer(Protocol):

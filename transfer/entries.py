@@ -1,12 +1,11 @@
 """How a stored file looks to clients: in listings, in `complete`, and as the answer to a rename."""
 
-from collections.abc import Iterable
 from typing import Final
 from urllib.parse import quote
 
 from pydantic_core import to_json
 
-from storage.store import StoredFile
+from storage.store import FilePage, StoredFile
 from transfer.protocol.messages import FileEntry
 from transfer.protocol.names import Name
 
@@ -33,15 +32,16 @@ def file_entry(file: StoredFile) -> FileEntry:
     )
 
 
-def page_json(files: Iterable[StoredFile], cursor: str | None) -> bytes:
-    """A page of their entries, with the cursor of the next. Making a model of each, which looks at every field once
-    more, would take twice as long."""
-    return to_json({"files": [_fields(file) for file in files], "next": cursor})
+def page_json(page: FilePage) -> bytes:
+    """A page with the entries of its files. Making a model of each, which looks at every field once more, would take
+    twice as long."""
+    return to_json({"folders": page.folders, "files": [_fields(file) for file in page.files], "next": page.next})
 
 
-def lines_json(files: Iterable[StoredFile]) -> bytes:
-    """Their entries, a line each."""
-    return b"".join(to_json(_fields(file)) + b"\n" for file in files)
+def lines_json(page: FilePage) -> bytes:
+    """The same, a line for each folder and each file."""
+    lines: list[dict[str, object]] = [{"folder": folder} for folder in page.folders]
+    return b"".join(to_json(line) + b"\n" for line in (*lines, *map(_fields, page.files)))
 
 
 def _fields(file: StoredFile) -> dict[str, object]:

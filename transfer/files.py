@@ -43,8 +43,9 @@ Sort = Literal["name", "-name", "size", "-size", "created", "-created", "modifie
 
 
 class FileListing(BaseModel):
-    """A page of files; `next` is the `cursor` of the one after it."""
+    """A page of files; `next` is the `cursor` of the one after it. `folders` are there with a `delimiter` alone."""
 
+    folders: list[str]
     files: list[FileEntry]
     next: str | None
 
@@ -74,7 +75,7 @@ def router(store: Store, watch: Watch, rates: Rates) -> APIRouter:
         if NDJSON in request.headers.get("accept", "").lower():
             headers = {"content-type": NDJSON, "vary": "accept"}
             return StreamedResponse(_lines(store, query, page), headers, partial(watch.over, principal))
-        return Response(page_json(page.files, page.next), media_type="application/json")
+        return Response(page_json(page), media_type="application/json")
 
     @routes.get("/files/{name:path}", response_class=Response, responses=DOWNLOAD_RESPONSES)
     async def get_file(request: Request, principal: Reader, content: Annotated[Content, Depends(opened)]) -> Response:
@@ -128,6 +129,10 @@ async def requested_name(request: Request, name: str) -> Name:
 async def file_query(
     prefix: Annotated[str, Query(max_length=MAX_QUERY_CHARACTERS, description="what names begin with")] = "",
     q: Annotated[str, Query(max_length=MAX_QUERY_CHARACTERS, description="a part of names, case ignored")] = "",
+    delimiter: Annotated[
+        Literal["/"] | None,
+        Query(description="list one level: files without another `/` after `prefix`, and first the folders of others"),
+    ] = None,
     sort: Annotated[Sort, Query(description="`-` is for descending")] = "name",
     limit: Annotated[int, Query(ge=1, le=limits.MAX_LISTING)] = limits.MAX_LISTING,
     cursor: Annotated[str | None, Query(description="the `next` of the page before")] = None,
@@ -135,6 +140,7 @@ async def file_query(
     return FileQuery(
         prefix=unicodedata.normalize("NFC", prefix),
         contains=unicodedata.normalize("NFC", q),
+        by_folder=delimiter is not None,
         sort=cast(SortKey, sort.removeprefix("-")),
         descending=sort.startswith("-"),
         limit=limit,
@@ -173,7 +179,7 @@ async def _page(store: Store, query: FileQuery) -> FilePage:
 async def _lines(store: Store, query: FileQuery, page: FilePage) -> AsyncGenerator[bytes, None]:
     """Everything from `page` on, a page at a time."""
     while True:
-        yield lines_json(page.files)
+        yield lines_json(page)
         if page.next is None:
             return
         page = await store.list_files(replace(query, cursor=page.next))

@@ -68,6 +68,14 @@ async def test_files_are_listed_by_prefix_part_and_order(server: str) -> None:
     assert await names(server, "nothing") == []
 
 
+async def test_a_level_is_its_folders_and_then_its_files(server: str) -> None:
+    await upload(server, "a/b/c", "a/d", "e")
+    async with client.connect(server) as connection:
+        for prefix, level in (("", ["a/", "e"]), ("a/", ["a/b/", "a/d"]), ("a/b/c", ["a/b/c"])):
+            found = [it async for it in connection.list_level(prefix)]
+            assert [it if isinstance(it, str) else it.name.value for it in found] == level
+
+
 async def test_a_listing_has_every_file_however_many_there_are(server: str, file: Path) -> None:
     every = await upload_many(server, file, 1_005)
     assert await names(server) == every

@@ -10,7 +10,7 @@ import pytest
 
 from client.errors import SourceChanged
 from client.read_ahead import ReadAhead
-from client.source import Fingerprint, open_source
+from client.source import Fingerprint, UploadSource, open_source
 from transfer.protocol.digest import digest_bytes
 from transfer.protocol.leaves import Buffer
 
@@ -113,7 +113,8 @@ async def test_a_read_that_is_cancelled_ends_only_after_its_bytes_were_fed(path:
         let_go.wait()
         fed = True
 
-    async with open_source({"file": path, "bytes": CONTENT, "stream": _stream()}[kind]) as source:
+    sources: dict[str, UploadSource] = {"file": path, "bytes": CONTENT, "stream": _stream()}
+    async with open_source(sources[kind]) as source:
         reading = asyncio.create_task(source.read(0, 4, feed))
         await feeding.wait()
         reading.cancel()

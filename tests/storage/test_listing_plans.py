@@ -105,6 +105,14 @@ def test_few_files_in_another_order_are_found_by_their_names(catalog: Connection
     assert cost < MANY, "steps, and there are more rows than that in the index of values"
 
 
+def test_folders_cost_what_they_are_and_not_what_is_in_them(catalog: Connection) -> None:
+    cost, page = steps(catalog, FileQuery(by_folder=True, limit=4))
+    assert (page.folders, page.files) == (["a/", "few/", "many/", "z/"], [])
+    cost, page = steps(catalog, FileQuery(by_folder=True, limit=3))
+    assert page.folders == ["a/", "few/", "many/"]
+    assert cost < FEW, "steps, and there are more rows than that in each of two"
+
+
 @pytest.mark.parametrize("sort", get_args(SortKey))
 def test_a_search_looks_through_the_index_of_names(catalog: Connection, sort: SortKey) -> None:
     assert "USING INDEX files_by_name" in plan(catalog, FileQuery(contains="nowhere", sort=sort))

@@ -1,7 +1,7 @@
 import json
 from datetime import UTC, datetime
 
-from storage.store import StoredFile
+from storage.store import FilePage, StoredFile
 from transfer.entries import file_entry, lines_json, page_json
 from transfer.files import FileListing
 from transfer.protocol.digest import digest_bytes
@@ -37,14 +37,18 @@ FILES = [
 ]
 
 
+PAGE = FilePage(FILES, "here", ["photos/été/", "z/"])
+
+
 def test_a_page_has_the_entries_that_complete_shows() -> None:
-    listing = FileListing(files=[file_entry(file) for file in FILES], next="here")
-    assert json.loads(page_json(FILES, "here")) == json.loads(listing.model_dump_json())
-    assert FileListing.model_validate_json(page_json(FILES, None), strict=False).files == listing.files
+    listing = FileListing(folders=PAGE.folders, files=[file_entry(file) for file in FILES], next="here")
+    assert json.loads(page_json(PAGE)) == json.loads(listing.model_dump_json())
+    assert FileListing.model_validate_json(page_json(PAGE), strict=False) == listing
 
 
 def test_lines_are_the_same_entries_each_with_its_end() -> None:
-    lines = lines_json(FILES).splitlines(keepends=True)
-    assert [line[-1:] for line in lines] == [b"\n", b"\n"]
-    assert [FileEntry.model_validate_json(line) for line in lines] == list(map(file_entry, FILES))
-    assert lines_json([]) == b""
+    lines = lines_json(PAGE).splitlines(keepends=True)
+    assert [line[-1:] for line in lines] == [b"\n"] * 4
+    assert [json.loads(line) for line in lines[:2]] == [{"folder": "photos/été/"}, {"folder": "z/"}]
+    assert [FileEntry.model_validate_json(line) for line in lines[2:]] == list(map(file_entry, FILES))
+    assert lines_json(FilePage([], None)) == b""

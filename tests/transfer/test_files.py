@@ -66,7 +66,7 @@ async def unfinished_upload(store: Store, name: str, size: int | None) -> AsyncI
 
 
 async def test_an_empty_store_lists_nothing(service: Service) -> None:
-    assert (await service.http.get("/files")).json() == {"files": [], "next": None}
+    assert (await service.http.get("/files")).json() == {"folders": [], "files": [], "next": None}
 
 
 async def test_an_entry_tells_everything_about_a_file(service: Service) -> None:
@@ -123,6 +123,25 @@ async def test_pages_join_to_the_whole(service: Service) -> None:
             break
         assert len(page["files"]) == 3
     assert names == list("6543210")
+
+
+async def test_a_level_has_its_folders_first(service: Service) -> None:
+    for name in ("photos/2025/a.jpg", "photos/2026/b.jpg", "photos/2026/c.jpg", "photos/d.jpg", "e.jpg"):
+        await put(service.store, name)
+    query = {"prefix": "photos/", "delimiter": "/"}
+    level = (await service.http.get("/files", params=query)).json()
+    assert level["folders"] == ["photos/2025/", "photos/2026/"]
+    assert [file["name"] for file in level["files"]] == ["photos/d.jpg"]
+    first = (await service.http.get("/files", params=query | {"limit": 1})).json()
+    assert (first["folders"], first["files"]) == (["photos/2025/"], [])
+    second = (await service.http.get("/files", params=query | {"cursor": first["next"]})).json()
+    assert (second["folders"], second["next"]) == (["photos/2026/"], None)
+    streamed = await service.http.get("/files", params=query, headers={"accept": "application/x-ndjson"})
+    lines = [json.loads(line) for line in streamed.text.splitlines()]
+    assert lines[:2] == [{"folder": "photos/2025/"}, {"folder": "photos/2026/"}]
+    assert [line["name"] for line in lines[2:]] == ["photos/d.jpg"]
+    refused = await service.http.get("/files", params={"delimiter": "-"})
+    assert refused.status_code == 400
 
 
 async def test_ndjson_streams_everything_an_object_a_line(service: Service) -> None:

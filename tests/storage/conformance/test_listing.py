@@ -91,6 +91,23 @@ def expected_listing(files: list[StoredFile], query: FileQuery) -> list[StoredFi
     )
 
 
+def expected_level(files: list[StoredFile], query: FileQuery) -> list[StoredFile | str]:
+    """The folders and files of one level."""
+    found = expected_listing(files, query)
+    below = [file.name.value.removeprefix(query.prefix).split("/") for file in found]
+    folders = {f"{query.prefix}{segments[0]}/" for segments in below if len(segments) > 1}
+    return [*sorted(folders), *(file for file, segments in zip(found, below, strict=True) if len(segments) == 1)]
+
+
+async def levels(store: Store, query: FileQuery) -> list[list[StoredFile | str]]:
+    page = await store.list_files(query)
+    read_so_far: list[list[StoredFile | str]] = [[*page.folders, *page.files]]
+    while page.next is not None:
+        page = await store.list_files(replace(query, cursor=page.next))
+        read_so_far.append([*page.folders, *page.files])
+    return read_so_far
+
+
 async def pages(store: Store, query: FileQuery) -> list[list[StoredFile]]:
     page = await store.list_files(query)
     read_so_far = [page.files]
@@ -125,6 +142,36 @@ async def test_every_order_and_every_page_is_exact(store: Store, clock: ManualCl
         expected[start : start + query.limit] for start in range(0, max(1, len(expected)), query.limit)
     ]
     assert (await store.list_files(replace(query, limit=1_000))).files == expected
+
+
+@given(data=st.data())
+@examples
+async def test_every_level_has_its_folders_and_then_its_files(
+    store: Store, clock: ManualClock, data: st.DataObject
+) -> None:
+    stored = await fill(store, clock, data.draw(samples()))
+    starts = [file.name.value[:end] for file in stored for end in range(len(file.name.value))]
+    parts = [file.name.value[i:j] for file in stored for i in range(3) for j in range(i, i + 3)]
+    query = FileQuery(
+        by_folder=True,
+        prefix=data.draw(st.just("") | st.sampled_from([*starts, "a"])),
+        contains=data.draw(st.just("") | st.sampled_from([*parts, "a"])),
+        sort=data.draw(st.sampled_from(SORTS)),
+        descending=data.draw(st.booleans()),
+        limit=data.draw(st.integers(1, 4)),
+    )
+    expected = expected_level(stored, query)
+    assert await levels(store, query) == [
+        expected[start : start + query.limit] for start in range(0, max(1, len(expected)), query.limit)
+    ]
+
+
+async def test_of_folders_only_those_are_told_that_are_within_what_may_be_seen(store: Store) -> None:
+    for name in ("team/ann/a", "team/bob/b", "zoo/z"):
+        await put(store, name, b"content")
+    for prefix, folders in (("", ["team/"]), ("team/", ["team/bob/"]), ("team/ann/", []), ("zoo/", [])):
+        page = await store.list_files(FileQuery(by_folder=True, prefix=prefix, within="team/bob/"))
+        assert (page.folders, page.files) == (folders, [])
 
 
 @pytest.mark.parametrize("descending", [False, True])
@@ -180,6 +227,15 @@ async def test_a_cursor_of_another_order_is_refused(store: Store, sort: SortKey)
                 await store.list_files(FileQuery(sort=other, cursor=page.next))
 
 
+@pytest.mark.parametrize("folder", ["", "/", "a//", "../", "a\0/", "/a/"], ids=ascii)
+async def test_a_cursor_of_what_is_no_folder_is_refused(store: Store, folder: str) -> None:
+    await put(store, "a", b"content")
+    cursor = base64.urlsafe_b64encode(f"folder\n\n{folder}".encode()).decode()
+    for by_folder in (True, False):
+        with pytest.raises(ValueError, match="cursor"):
+            await store.list_files(FileQuery(by_folder=by_folder, cursor=cursor))
+
+
 @pytest.mark.parametrize("sort", SORTS)
 @pytest.mark.parametrize(
     "text",
@@ -214,6 +270,7 @@ async def test_a_forged_cursor_is_refused(store: Store, sort: SortKey, text: str
     forged = base64.urlsafe_b64encode(text.replace("SORT", sort).encode()).decode()
     for cursor in (forged, forged.rstrip("="), text):
         await _refuse_or_answer(store, FileQuery(sort=sort, cursor=cursor))
+        await _refuse_or_answer(store, FileQuery(sort=sort, cursor=cursor, by_folder=True))
     with pytest.raises(ValueError, match="cursor"):
         await store.list_files(FileQuery(sort=sort, cursor=text))
 
