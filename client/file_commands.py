@@ -1,50 +1,66 @@
 """`towline ls`, `mv` and `rm`, for files that are complete; `uploads` and `cancel`, for those that are not."""
 
+import sys
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import aclosing
+from shutil import get_terminal_size
 from typing import Annotated
 
 import typer
 
-from client.display import Display, choose_display
+from client.display import Display, JsonDisplay, PlainDisplay, choose_display
 from client.http import UnfinishedUpload
+from client.listing import Layout, SortKey, show_files
 from client.options import DEFAULT_SERVER, CaFile, Json, Quiet, Server, TokenFile, connection_to
 from client.outcome import Exit, outcome_of
 from client.running import run
 from client.wording import printable, size_words
 from transfer.protocol.errors import Exists, TransferError
-from transfer.protocol.messages import FileEntry
 
 
 def ls(
     prefix: Annotated[str, typer.Argument(metavar="PREFIX", help="What names begin with.")] = "",
     *,
+    is_long: Annotated[
+        bool, typer.Option("--long", "-l", help="A line for each: size, time of last change, sender if known, name.")
+    ] = False,
+    search: Annotated[
+        str, typer.Option("--search", metavar="TEXT", help="Only names with this in them; case does not count.")
+    ] = "",
+    sort: Annotated[
+        SortKey, typer.Option("--sort", help="What to go by: the smallest and the oldest come first.")
+    ] = "name",
+    reverse: Annotated[bool, typer.Option("--reverse", "-r", help="The other way round.")] = False,
     server: Server = DEFAULT_SERVER,
     ca_file: CaFile = None,
     token_file: TokenFile = None,
     as_json: Json = False,
 ) -> None:
-    """List the files on the server: size, time of last change, name.
+    """List the files on the server.
 
-    All of them, however many; or those whose names begin with PREFIX, in the
-    order of their names.
+    All of them, however many; or those whose names begin with PREFIX. Names
+    stand in columns on a terminal, and one on each line elsewhere.
 
     Examples:
       towline ls
-      towline ls photos/2026/
+      towline ls photos/2026/ --long
+      towline ls --long --sort size --reverse      the largest first
+      towline ls --search invoice --sort modified
       towline ls --json | jq -r .digest
     """
 
     async def work(display: Display) -> Exit:
+        layout = Layout(is_long, get_terminal_size().columns if sys.stdout.isatty() else None, sort)
         async with (
             connection_to(server, ca_file, token_file) as connection,
-            aclosing(connection.list_files(prefix)) as files,  # type: ignore[type-var]
+            aclosing(connection.list_files(prefix, q=search, sort=f"-{sort}" if reverse else sort)) as files,  # type: ignore[type-var]
         ):
-            async for file in files:
-                display.data(_file_line(file), file.model_dump(mode="json"))
+            tally = await show_files(display, files, layout, as_json=as_json)
+        if sys.stdout.isatty() and (is_long or not tally.files):
+            display.remark(tally.sentence if tally.files else _nothing_there(prefix or search))
         return Exit.DONE
 
-    run(choose_display(as_json=as_json, quiet=True), work)
+    run(_display_of_lists(as_json=as_json), work)
 
 
 def mv(
@@ -166,9 +182,15 @@ async def _each(
     return code
 
 
-def _file_line(file: FileEntry) -> str:
-    moment = (file.modified or file.created).astimezone()
-    return f"{size_words(file.size):>12}  {moment:%Y-%m-%d %H:%M}  {printable(str(file.name))}"
+def _display_of_lists(*, as_json: bool) -> Display:
+    """Lines and remarks, without what bars need: a list is there before that was loaded."""
+    return JsonDisplay(sys.stdout) if as_json else PlainDisplay(sys.stdout, sys.stderr)
+
+
+def _nothing_there(wanted: str) -> str:
+    if wanted:
+        return f"no name here has {wanted!r} in that place: `towline ls` lists all of them"
+    return "nothing is here yet: `towline upload FILE` sends something"
 
 
 def _upload_line(unfinished: UnfinishedUpload) -> str:

@@ -7,6 +7,7 @@ from typing import Annotated, Final, TypeVar
 
 import typer
 
+from client.columns import in_rows
 from client.display import Display, choose_display
 from client.errors import ClientError
 from client.link_urls import NoLink, parse_link
@@ -250,9 +251,7 @@ def check_request_link(text: str) -> str:
 def _table(shown: Sequence[ShareLink | RequestLink]) -> list[str]:
     """A line for each, whose columns stand below one another."""
     rows = [(link.id, link.kind, _what_for(link), _used(link), _until(link.expires), link.state) for link in shown]
-    cells = [[printable(cell) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
+    return in_rows([[printable(cell) for cell in row] for row in rows])
 
 
 def _what_for(link: ShareLink | RequestLink) -> str:

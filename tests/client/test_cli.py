@@ -195,16 +195,6 @@ async def test_a_file_that_is_a_device_is_refused_in_words(towline: Towline) -> 
 # ------------------------------------------------------------------------------------------------------- other data
 
 
-async def test_ls_prints_size_time_and_name(towline: Towline) -> None:
-    towline.write("cat.jpg")
-    os.utime(towline.folder / "cat.jpg", (1_700_000_000, 1_700_000_000))
-    towline.environment["TZ"] = "UTC"
-    await towline("upload", "cat.jpg", "--prefix", "фото")
-    ended = await towline("ls")
-    assert ended.out == "      3.0 MB  2023-11-14 22:13  фото/cat.jpg\n"
-    assert (await towline("ls", "x")).out == ""
-
-
 async def test_ls_ends_when_nobody_reads_on(towline: Towline) -> None:
     for number in range(3):
         towline.write(f"many/{number}", b"x")

@@ -1,0 +1,52 @@
+"""Text that stands below one another: names in columns, as `ls` of a shell has them, and rows of a table.
+
+Widths are what a terminal shows: some characters take two columns, others none.
+"""
+
+from collections.abc import Sequence
+from itertools import zip_longest
+from typing import Final
+
+GAP: Final = 2
+"""Spaces between two columns."""
+
+
+def width_of(text: str) -> int:
+    """How many columns of a terminal a text takes."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len  # for texts that need it alone: its tables take their time to load
+
+    return cell_len(text)
+
+
+def padded(text: str, width: int, *, to_the_right: bool = False) -> str:
+    """The text with spaces after it, or before it, up to a width."""
+    spaces = " " * (width - width_of(text))
+    return spaces + text if to_the_right else text + spaces
+
+
+def in_columns(texts: Sequence[str], width: int) -> list[str]:
+    """Lines with as many columns as fit into a width, read downwards; one column where only that fits."""
+    lengths = [width_of(text) for text in texts]
+    for count in range(min(len(texts), (width + GAP) // (min(lengths, default=0) + GAP)), 1, -1):
+        height = -(-len(texts) // count)
+        widths = [max(lengths[start : start + height]) for start in range(0, len(texts), height)]
+        if sum(widths) + GAP * (len(widths) - 1) <= width:
+            columns = [texts[start : start + height] for start in range(0, len(texts), height)]
+            return [_line(row, widths) for row in zip_longest(*columns, fillvalue="")]
+    return list(texts)
+
+
+def in_rows(rows: Sequence[Sequence[str]], *, to_the_right: Sequence[int] = ()) -> list[str]:
+    """A line for each row, whose cells stand below one another; those of some columns end there."""
+    widths = [max(map(width_of, column)) for column in zip(*rows, strict=True)]
+    return [_line(row, widths, to_the_right) for row in rows]
+
+
+def _line(cells: Sequence[str], widths: Sequence[int], to_the_right: Sequence[int] = ()) -> str:
+    shown = (
+        padded(cell, width, to_the_right=number in to_the_right)
+        for number, (cell, width) in enumerate(zip(cells, widths, strict=True))
+    )
+    return (" " * GAP).join(shown).rstrip()
