@@ -8,13 +8,13 @@ from typing import Annotated
 
 import typer
 
+from client.begun import BegunUploads
 from client.display import Display, JsonDisplay, PlainDisplay, choose_display
-from client.http import UnfinishedUpload
 from client.listing import Layout, SortKey, show_files
-from client.options import DEFAULT_SERVER, CaFile, Json, Quiet, Server, TokenFile, connection_to
+from client.options import DEFAULT_SERVER, CaFile, Json, Quiet, Server, TokenFile, connection_to, given_options
 from client.outcome import Exit, outcome_of
 from client.running import run
-from client.wording import printable, size_words
+from client.unfinished import facts_of, lines_of, resuming_command
 from transfer.protocol.errors import Exists, TransferError
 
 
@@ -120,21 +120,30 @@ def rm(
 def uploads(
     *, server: Server = DEFAULT_SERVER, ca_file: CaFile = None, token_file: TokenFile = None, as_json: Json = False
 ) -> None:
-    """List uploads that are not complete: id, bytes that are safe, expiry, name.
+    """List uploads that are not complete, and how to go on with each.
 
-    The command that began one goes on with it; `towline cancel` drops it.
+    How much is safe, until when, which file of yours it comes from, and what to
+    type: it goes on where it ended. The server does not know your folders; this
+    machine remembers what it began itself. `towline cancel` drops an upload.
 
     Examples:
       towline uploads
+      towline uploads --json | jq -r .command
     """
 
     async def work(display: Display) -> Exit:
+        begun, options = BegunUploads(server), given_options(server, ca_file, token_file)
         async with connection_to(server, ca_file, token_file) as connection:
-            for unfinished in await connection.uploads():
-                display.data(_upload_line(unfinished), unfinished.model_dump(mode="json"))
+            found = await connection.uploads()
+        for upload in found:
+            origin = begun.find(upload.upload_id)
+            command = resuming_command(upload, origin, options)
+            display.data(lines_of(upload, origin, command), facts_of(upload, origin, command))
+        if not found and sys.stdout.isatty():
+            display.remark("every upload is complete: nothing waits to be gone on with")
         return Exit.DONE
 
-    run(choose_display(as_json=as_json, quiet=True), work)
+    run(_display_of_lists(as_json=as_json), work)
 
 
 def cancel(
@@ -156,7 +165,12 @@ def cancel(
 
     async def work(display: Display) -> Exit:
         async with connection_to(server, ca_file, token_file) as connection:
-            return await _each(display, upload_ids, "cancelled", "upload_id", connection.cancel)
+
+            async def drop(upload_id: str) -> None:
+                await connection.cancel(upload_id)
+                BegunUploads(server).forget(upload_id)
+
+            return await _each(display, upload_ids, "cancelled", "upload_id", drop)
 
     run(choose_display(as_json=as_json, quiet=quiet), work)
 
@@ -191,10 +205,3 @@ def _nothing_there(wanted: str) -> str:
     if wanted:
         return f"no name here has {wanted!r} in that place: `towline ls` lists all of them"
     return "nothing is here yet: `towline upload FILE` sends something"
-
-
-def _upload_line(unfinished: UnfinishedUpload) -> str:
-    size = "an unknown size" if unfinished.size is None else size_words(unfinished.size)
-    expires = f"expires {unfinished.expires.astimezone():%Y-%m-%d %H:%M}" if unfinished.expires else "does not expire"
-    safe = f"{size_words(unfinished.offset)} of {size}"
-    return f"{printable(unfinished.upload_id)}  {safe:>24}  {expires}  {printable(str(unfinished.name))}"

@@ -1,5 +1,6 @@
 """What several commands have in common: their options, and the connection that these ask for."""
 
+import os
 import re
 import sys
 from pathlib import Path
@@ -19,6 +20,7 @@ from client.wording import printable
 
 DEFAULT_SERVER: Final = "http://127.0.0.1:8000"
 SERVER_VARIABLE: Final = "TOWLINE_SERVER"
+CA_VARIABLE: Final = "TOWLINE_CA_FILE"
 _RATE: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)([KMG]?)", re.ASCII | re.IGNORECASE)
 _UNITS: Final = ("", "K", "M", "G")
 
@@ -79,7 +81,7 @@ CaFile = Annotated[
     typer.Option(
         "--ca-file",
         metavar="FILE",
-        envvar="TOWLINE_CA_FILE",
+        envvar=CA_VARIABLE,
         help="Trust the authorities in this PEM file, instead of the system's.",
         show_default=False,
     ),
@@ -157,6 +159,18 @@ def connection_to(
         congestion=congestion,
         connections=connections,
     )
+
+
+def given_options(server: str, ca_file: Path | None, token_file: Path | None) -> list[str]:
+    """What another command needs to mean the same server: the options that say what the environment does not."""
+    options = {"--server": server, "--ca-file": ca_file, "--token-file": token_file}
+    usual = {"--server": os.environ.get(SERVER_VARIABLE, DEFAULT_SERVER), "--ca-file": os.environ.get(CA_VARIABLE)}
+    return [
+        word
+        for option, value in options.items()
+        if value is not None and str(value) != usual.get(option)
+        for word in (option, str(value))
+    ]
 
 
 def warn(sentence: str) -> None:

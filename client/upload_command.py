@@ -1,14 +1,16 @@
 """What `towline upload` does with what was selected."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from pathlib import Path
 
+from client.begun import BegunUploads, Origin, remembering
 from client.connection import Connection
 from client.display import Display
 from client.errors import ClientError
 from client.outcome import Exit, outcome_of
-from client.progress import Complete, Failed
+from client.progress import Complete, Failed, Listener
 from client.selection import Selection
 from client.small_files import Item
 from client.source import UploadSource
@@ -32,7 +34,7 @@ class UploadCommand:
             name=name,
             if_exists=self.if_exists,
             digest_algorithm=self.digest_algorithm,
-            on_event=self.display.show,
+            on_event=self._listener({name: source if isinstance(source, Path) else None}),
         )
         return Exit.DONE
 
@@ -56,8 +58,9 @@ class UploadCommand:
         return code
 
     async def _many(self, items: Sequence[Item]) -> Exit:
+        listener = self._listener({item.name: item.path for item in items})
         uploading = self.connection.upload_many(
-            items, if_exists=self.if_exists, digest_algorithm=self.digest_algorithm, on_event=self.display.show
+            items, if_exists=self.if_exists, digest_algorithm=self.digest_algorithm, on_event=listener
         )
         tally = _Tally()
         async with aclosing(uploading) as arriving:  # type: ignore[type-var]
@@ -65,6 +68,18 @@ class UploadCommand:
                 tally.count(result)
         self.display.notice("summary", tally.sentence, tally.facts)
         return tally.exit
+
+    def _listener(self, sources: Mapping[str, Path | None]) -> Listener:
+        """The display; and this machine remembers which upload comes from which of these sources."""
+
+        def origin_of(name: str) -> Origin | None:
+            if name not in sources:
+                return None
+            source = sources[name]
+            path = None if source is None else source.absolute()
+            return Origin(source=path, if_exists=self.if_exists, digest=self.digest_algorithm)
+
+        return remembering(BegunUploads(self.connection.server), self.display.show, origin_of)
 
 
 @dataclass(slots=True)

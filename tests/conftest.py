@@ -14,9 +14,11 @@ from tests import evidence, secret_scan
 # A shell starts what runs in its background with Ctrl-C ignored, and every process that a test starts would inherit it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# Whoever runs the tests may be logged in somewhere: no test sends their token anywhere.
+# Whoever runs the tests may be logged in somewhere: no test sends their token anywhere, or leaves
+# among their things what uploads of it there were.
 os.environ.pop("TOWLINE_TOKEN", None)
 os.environ["XDG_CONFIG_HOME"] = os.path.join(os.devnull, "config")
+os.environ["XDG_STATE_HOME"] = os.path.join(os.devnull, "state")
 
 # Nothing is timed in a test: what took long may have waited for the machine.
 settings.register_profile("untimed", settings(), deadline=None)

@@ -158,6 +158,7 @@ class Terminal:
             "PATH": f"{commands}:{os.environ['PATH']}",
             "PYTHONPATH": str(CHECKOUT),
             "LC_ALL": "C.UTF-8",
+            "XDG_STATE_HOME": str(self._folder / ".state"),
         }
         return self
 

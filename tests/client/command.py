@@ -51,6 +51,7 @@ class Towline:
         self.environment = {name: value for name, value in os.environ.items() if not name.startswith("TOWLINE_")}
         self.environment |= {"PYTHONPATH": str(CHECKOUT), "TOWLINE_SERVER": server, "COLUMNS": "100"}
         self.environment |= {"XDG_CONFIG_HOME": str(folder.parent / "config"), "PYTHON_KEYRING_BACKEND": NO_KEYRING}
+        self.environment["XDG_STATE_HOME"] = str(folder.parent / "state")
 
     async def __call__(self, *arguments: str, stdin: bytes = b"", code: int = 0) -> Ended:
         """Run it to its end, which is to have this exit code and no traceback."""

@@ -6,6 +6,7 @@ import json
 import os
 import random
 import re
+import shlex
 import signal
 import statistics
 from collections.abc import AsyncIterator, Iterator
@@ -277,18 +278,47 @@ async def test_rm_deletes_what_is_there_and_names_what_is_not(towline: Towline) 
 
 async def test_unfinished_uploads_are_listed_and_cancelled(towline: Towline, server: str) -> None:
     async with open_wire(server) as wire:
-        await wire.send(UploadHeader(name=Name("big.bin"), size=5_000_000))
+        await wire.send(UploadHeader(name=Name("big one.bin"), size=5_000_000))
         ready = await wire.receive()
         assert isinstance(ready, ReadyMessage)
-        listed = await towline("uploads")
+        name, state, origin, command = (await towline("uploads")).out.splitlines()
+        assert (name, origin) == ("big one.bin", "    begun elsewhere; whoever has the file goes on with")
         assert re.fullmatch(
-            rf"{ready.upload_id}  +0 bytes of 5\.0 MB  expires \d{{4}}-\d\d-\d\d \d\d:\d\d  big.bin\n", listed.out
+            rf"    0 bytes of 5\.0 MB \(0 %\) are safe; expires \d{{4}}-\d\d-\d\d \d\d:\d\d; id {ready.upload_id}",
+            state,
         )
-        assert (await towline("uploads", "--json")).objects[0]["upload_id"] == ready.upload_id
+        assert command == "    towline upload FILE --name 'big one.bin'"
+        (told,) = (await towline("uploads", "--json")).objects
+        assert (told["upload_id"], told["begun_here"], told["source"]) == (ready.upload_id, False, None)
         ended = await towline("cancel", "--", ready.upload_id, "nothing", code=1)
     assert f"{ready.upload_id}: cancelled" in ended.err
     assert "towline: nothing: this upload is not here, or not yours" in ended.err
     assert (await towline("uploads")).out == ""
+
+
+async def test_an_unfinished_upload_tells_its_source_and_the_command_that_goes_on(
+    towline: Towline, link: Link, server: str
+) -> None:
+    source = towline.write("my photos/cat.jpg")
+    link.hold_after(upstream=2_500_000)
+    async with towline.begun("upload", "my photos", "--digest", "blake3", "--json") as process:
+        assert process.stdout is not None
+        while json.loads(await process.stdout.readline())["event"] != "ack":
+            pass
+        process.kill()
+    link.cut()
+    state = towline.folder.parent / "state/towline/begun"
+    (kept,) = state.iterdir()
+    assert (kept.stat().st_mode & 0o077, state.stat().st_mode & 0o077) == (0, 0)
+    (told,) = (await towline("uploads", "--json", "--server", server)).objects
+    assert told["source"] is None  # another server, as far as anybody can tell
+    (told,) = (await towline("uploads", "--json")).objects
+    assert (told["source"], told["begun_here"]) == (str(source), True)
+    assert f"from {source}\n" in (await towline("uploads")).out
+    program, *words = shlex.split(str(told["command"]))
+    assert (program, words[0], "blake3" in words) == ("towline", "upload", True)
+    assert "my photos/cat.jpg: resumed at" in (await towline(*words)).err
+    assert not [*state.iterdir()]
 
 
 # -------------------------------------------------------------------------------------------------------------- echo
