@@ -11,13 +11,18 @@ import typer
 from client.access_commands import login, logout, whoami
 from client.extensions import add_commands_of_others
 from client.file_commands import cancel, ls, mv, rm, uploads
+from client.help import HelpfulCommand, HelpfulGroup, help_columns
 from client.lending import lend
 from client.link_commands import links, request, share, unlink
 from client.message_commands import echo, proxy
+from client.paint import is_painted
 from client.transfer_commands import download, upload
+from client.welcome import welcome
 
 app = typer.Typer(
-    no_args_is_help=True,
+    cls=HelpfulGroup,
+    invoke_without_command=True,
+    rich_markup_mode=None,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -29,7 +34,8 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # there is none when it was closed
             stream.reconfigure(errors="backslashreplace")
-    add_commands_of_others(app, sys.argv[1:])
+    if arguments := sys.argv[1:]:
+        add_commands_of_others(app, arguments)
     app(prog_name="towline", obj=lend)
 
 
@@ -44,6 +50,7 @@ def _show_version(*, wanted: bool) -> None:
 
 @app.callback()
 def towline(
+    context: typer.Context,
     show_version: Annotated[
         bool,
         typer.Option(
@@ -67,6 +74,8 @@ def towline(
       towline ls
       towline download cat.jpg -o copy.jpg
     """
+    if context.invoked_subcommand is None:
+        print("\n".join(welcome(help_columns(), painted=is_painted(sys.stdout))))
 
 
 _COMMANDS: Mapping[str, tuple[Callable[..., None], ...]] = {
@@ -77,7 +86,7 @@ _COMMANDS: Mapping[str, tuple[Callable[..., None], ...]] = {
 }
 for _panel, _commands in _COMMANDS.items():
     for _command in _commands:
-        app.command(rich_help_panel=_panel)(_command)
+        app.command(cls=HelpfulCommand, rich_help_panel=_panel)(_command)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from typing import Final
 
 import typer
 
+from client.help import HelpfulCommand, HelpfulGroup
 from client.outcome import Exit
 from client.wording import printable
 
@@ -38,15 +39,17 @@ def _add(app: typer.Typer, entry: EntryPoint) -> None:
     try:
         loaded = entry.load()
         if isinstance(loaded, typer.Typer):
-            app.add_typer(loaded, name=entry.name, rich_help_panel=panel)
+            for command in loaded.registered_commands:
+                command.cls = HelpfulCommand
+            app.add_typer(loaded, cls=HelpfulGroup, name=entry.name, rich_help_panel=panel)
         else:
-            app.command(entry.name, rich_help_panel=panel)(loaded)
+            app.command(entry.name, cls=HelpfulCommand, rich_help_panel=panel)(loaded)
     except Exception as error:  # noqa: BLE001 - the import of another package fails in its own way
         reason = f"the command {entry.name} does not work here: {type(error).__name__}: {error}"
         settings = {"ignore_unknown_options": True, "allow_extra_args": True}
-        app.command(entry.name, help=printable(reason), rich_help_panel=panel, context_settings=settings)(
-            lambda: _broken(reason)
-        )
+        app.command(
+            entry.name, cls=HelpfulCommand, help=printable(reason), rich_help_panel=panel, context_settings=settings
+        )(lambda: _broken(reason))
 
 
 def _broken(reason: str) -> None:

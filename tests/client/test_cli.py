@@ -1,7 +1,6 @@
 """The real command, as a process, against a real server."""
 
 import hashlib
-import inspect
 import json
 import os
 import random
@@ -19,7 +18,6 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.typing import Subprotocol
 
 import client
-from client.cli import app
 from client.wire import open_wire
 from tests.client.command import CONTENT, Ended, Towline
 from tests.links import Link
@@ -30,8 +28,6 @@ from transfer.protocol.names import Name
 from transfer.settings import Settings
 
 OTHER = random.Random(4).randbytes(3_000_001)
-COMMANDS = ["upload", "ls", "download", "mv", "rm", "uploads", "cancel", "echo", "proxy", "whoami", "login", "logout"]
-COMMANDS += ["share", "request", "links", "unlink"]
 
 
 @pytest.fixture
@@ -527,35 +523,6 @@ async def test_wrong_usage_ends_with_2_and_says_what_is_wrong(
     ended = await towline(*arguments, code=2)
     assert sentence in re.sub(r"[│\s]+", " ", ended.err)
     assert ended.out == ""
-
-
-@pytest.mark.parametrize("command", COMMANDS)
-async def test_every_command_explains_itself_with_examples(towline: Towline, command: str) -> None:
-    ended = await towline(command, "--help")
-    assert "Examples:" in ended.out
-    assert f"towline {command} " in ended.out
-    assert "--server" in ended.out or "[SERVER]" in ended.out
-    assert "--token-file" in ended.out or command in ("login", "logout")
-    assert "--json" in ended.out
-
-
-@pytest.mark.parametrize("command", COMMANDS)
-async def test_help_breaks_no_line_at_80_columns(towline: Towline, command: str) -> None:
-    towline.environment["COLUMNS"] = "80"
-    documented = {
-        each.callback.__name__: inspect.getdoc(each.callback) for each in app.registered_commands if each.callback
-    }
-    written = [f" {line}".rstrip() for line in (documented[command] or "").splitlines()]
-    shown = [line.rstrip() for line in (await towline(command, "--help")).out.splitlines()]
-    assert written == shown[3 : 3 + len(written)]
-
-
-async def test_help_names_every_command_and_exit_code(towline: Towline) -> None:
-    ended = await towline("--help")
-    for command in COMMANDS:
-        assert f" {command} " in ended.out
-    for code in ("0 done", "1 refused", "2 wrong usage", "75 gave up", "130 Ctrl-C"):
-        assert code in ended.out
 
 
 async def test_version_is_printed(towline: Towline) -> None:
