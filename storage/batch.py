@@ -19,6 +19,7 @@ from sqlalchemy.engine import Connection
 from storage import rows
 from storage.disk import translated
 from storage.errors import NameTaken, NoSpace, NotYours, QuotaExceeded, StorageError, WriteFailed, WrongDigest
+from storage.events import of_published
 from storage.naming import may_know
 from storage.objects import PUBLISHED_MODE, Objects, new_object_id, write_all
 from storage.quota import is_limited
@@ -126,10 +127,16 @@ class SmallFiles:
             finally:
                 self._workplace.space.release(batch.key)
             for small in batch.files:
+                self._tell(small)
                 _answer(small)
             self._workplace.dispose(disposable)
             published = [small.object_id for small in written if isinstance(small.outcome, Published)]
             await self._workplace.disk.call(self._seal_now, published)
+
+    def _tell(self, small: _SmallFile) -> None:
+        if isinstance(small.outcome, Published):
+            for event in of_published(small.outcome):
+                self._workplace.tell(event)
 
     def _promise(self, batch: _Batch) -> None:
         """Space for all that is new; where there is less, for those that fit one after another."""

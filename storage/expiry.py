@@ -8,22 +8,21 @@ from sqlalchemy.engine import Connection
 
 from storage import grant_rows, rows
 from storage.catalog import completed, uploads
+from storage.events import Upload
 from storage.recovery import note_alive
 
 
-def drop_silent(connection: Connection, now: datetime, pending_expiry: float, connected: set[str]) -> int:
-    """Drop what was silent for `pending_expiry` seconds; returns how many uploads that were. Their objects go to
+def drop_silent(connection: Connection, now: datetime, pending_expiry: float, connected: set[str]) -> list[Upload]:
+    """Drop what was silent for `pending_expiry` seconds; returns which uploads that were. Their objects go to
     `deleting`. Notes that the store is alive, and that what is `connected` is not silent: if this process dies now,
     their silence begins now."""
     before = now - timedelta(seconds=pending_expiry)
     connection.execute(sa.update(uploads).where(uploads.c.upload_id.in_(connected)).values(active=now))
-    silent = connection.execute(
-        sa.select(uploads.c.upload_id, uploads.c.object_id).where(uploads.c.active < before)
-    ).all()
+    silent = connection.execute(sa.select(uploads).where(uploads.c.active < before)).all()
     for row in silent:
         connection.execute(sa.delete(uploads).where(uploads.c.upload_id == row.upload_id))
     rows.dispose(connection, [row.object_id for row in silent])
     connection.execute(sa.delete(completed).where(completed.c.at < before))
     grant_rows.forget_links(connection, now)
     note_alive(connection, now)
-    return len(silent)
+    return [rows.upload_event(row) for row in silent]

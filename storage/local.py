@@ -28,6 +28,7 @@ from storage.batch import SmallFiles
 from storage.catalog import Catalog, uploads
 from storage.disk import Disk, drained, opened, translated
 from storage.errors import Fenced, NotFound, StorageError, StoreRefused, TooManyUploads, WriteFailed
+from storage.events import Cancelled, Created, Deleted, Progressed, Renamed, Tell, Upload, tell_nobody
 from storage.expiry import drop_silent
 from storage.granting import CatalogGrants
 from storage.grants import Grants
@@ -76,7 +77,7 @@ class LocalContent:
 
 class LocalStore:
     """A `storage.store.Store` on the folder `data`. `min_free_bytes` of the disk are never promised to anybody, and no
-    owner begins more than `max_unfinished_uploads`."""
+    owner begins more than `max_unfinished_uploads`. What happens in it is told by `tell`."""
 
     def __init__(
         self,
@@ -87,8 +88,10 @@ class LocalStore:
         min_free_bytes: int | None = None,
         max_unfinished_uploads: int | None = None,
         clock: Clock = utc_now,
+        tell: Tell = tell_nobody,
     ) -> None:
         self._data = data
+        self._tell = tell
         self._max_unfinished_uploads = max_unfinished_uploads
         self._pending_expiry = pending_expiry
         self.take_over_seconds = take_over_seconds
@@ -129,6 +132,7 @@ class LocalStore:
                 space=self._space,
                 clock=self._clock,
                 dispose=self._dispose,
+                tell=self._tell,
             )
             self._grants = CatalogGrants(self._catalog, self._clock)
             await self._recover()
@@ -199,6 +203,7 @@ class LocalStore:
             descriptor=descriptor,
             existing=existing,
         )
+        self._tell(Created(Upload(upload_id, request.name, request.size, 0, request.account)))
         group, member = self._gathered(writer, work)
         async with group.joined(member):
             yield member
@@ -335,6 +340,7 @@ class LocalStore:
             before = ObjectState(durable, leaves, rows.tail_of(row))
             state, tail_hasher = await self._on_disk(examine, descriptor, before, row.leaf_size, size)
             await self._record_resume(row, request, state, leaves.keys() - state.leaves.keys())
+            self._tell(_taken_up(row, request, state))
             await self._on_disk(cut_and_seal, descriptor, state)
         except BaseException:
             self._space.linger(row.upload_id)
@@ -394,15 +400,18 @@ class LocalStore:
         return await self._small_files.put(request, content, digest)
 
     async def cancel(self, upload_id: str, owner: str, *, within: str = "") -> None:
-        def work(connection: Connection) -> list[str]:
-            return rows.drop_upload(connection, upload_id, owner, within)
+        def work(connection: Connection) -> tuple[Upload, list[str]]:
+            row = rows.find_upload(connection, upload_id, owner, within)
+            return rows.upload_event(row), rows.drop_upload(connection, upload_id, owner, within)
 
         async with self._turns.setdefault(upload_id, asyncio.Lock()):
             await self._catalog.read(lambda connection: rows.find_upload(connection, upload_id, owner, within))
             if (holders := self._groups.get(upload_id)) is not None:
                 await holders.fence()
-            self._dispose(await self._catalog.write(work))
+            dropped, disposable = await self._catalog.write(work)
+            self._dispose(disposable)
             self._space.release(upload_id)
+            self._tell(Cancelled(dropped))
         self._turns.pop(upload_id, None)
 
     async def unfinished(self, owner: str) -> list[UnfinishedUpload]:
@@ -412,13 +421,15 @@ class LocalStore:
     async def expire(self) -> int:
         now, connected = self._clock(), set(self._groups)
 
-        def work(connection: Connection) -> tuple[int, list[str]]:
+        def work(connection: Connection) -> tuple[list[Upload], list[str]]:
             return drop_silent(connection, now, self._pending_expiry, connected), rows.disposable(connection)
 
         dropped, disposable = await self._catalog.write(work)
         self._turns = {key: turn for key, turn in self._turns.items() if turn.locked() or key in self._groups}
         self._dispose(disposable)
-        return dropped
+        for upload in dropped:
+            self._tell(Cancelled(upload, expired=True))
+        return len(dropped)
 
     # ---------------------------------------------------------------------------------------------------- files
 
@@ -452,17 +463,21 @@ class LocalStore:
         return await read(lambda connection: rows.list_files(connection, query))
 
     async def rename(self, name: Name, new_name: Name) -> StoredFile:
-        return await self._catalog.write(lambda connection: rows.rename_file(connection, name, new_name))
+        file = await self._catalog.write(lambda connection: rows.rename_file(connection, name, new_name))
+        self._tell(Renamed(file, before=name))
+        return file
 
     async def delete(self, name: Name) -> None:
-        def work(connection: Connection) -> list[str]:
+        def work(connection: Connection) -> tuple[StoredFile, list[str]]:
             file = rows.find_file(connection, name)
             if file is None:
                 raise NotFound(f"the file {str(name)!r}")
             rows.delete_file(connection, file)
-            return rows.disposable(connection)
+            return file, rows.disposable(connection)
 
-        self._dispose(await self._catalog.write(work))
+        file, disposable = await self._catalog.write(work)
+        self._dispose(disposable)
+        self._tell(Deleted(file))
 
     def _dispose(self, object_ids: list[str]) -> None:
         """Unlink in the background: it can take a second. What is left is done at the next start."""
@@ -520,6 +535,11 @@ def _take_lease(
     if reserved > row.reserved or any(row._mapping[column] != value for column, value in counted.items()):
         rows.check_promise(connection, wanted, reserved)
     return epoch, wanted, existing
+
+
+def _taken_up(row: Row[Any], request: UploadRequest, state: ObjectState) -> Progressed:
+    upload = Upload(row.upload_id, request.name, request.size, state.durable.leading, request.account)
+    return Progressed(upload, before=Name.parse(row.name))
 
 
 def _load_upload(connection: Connection, upload_id: str, owner: str) -> tuple[Row[Any], dict[int, bytes]]:

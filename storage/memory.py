@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Self
 
 from storage.errors import Fenced, Incomplete, NameTaken, NotFound, StillWriting, TooLong, TooManyUploads, WrongDigest
+from storage.events import Cancelled, Created, Deleted, Progressed, Renamed, Tell, Upload, of_published, tell_nobody
 from storage.grants import Grants
 from storage.listing import folder_of, make_cursor, page_by_folder, position_of, read_cursor
 from storage.memory_grants import MemoryGrants
@@ -75,6 +76,11 @@ class _Upload:
     """Those who write now, by one lease."""
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held by those who write now, until they have left."""
+
+    @property
+    def as_event(self) -> Upload:
+        request = self.request
+        return Upload(self.upload_id, request.name, request.size, self.durable.ranges.leading, request.account)
 
     def fence(self) -> int:
         """Fence whoever writes or waits to; returns the epoch of the one who comes instead."""
@@ -177,15 +183,19 @@ class MemoryWriter:
         self._check_lease()
         if self.size is None:
             self._store.reserve(self._upload, self.received.total)
+        before = self.durable.leading
         self._upload.durable = self._upload.received.copy()
+        self._store.tell_progress(self._upload, before)
         return self.durable
 
     async def forget(self, span: Range) -> None:
         self._check_lease()
+        before = self.durable.leading
         for kept in (self._upload.received, self._upload.durable):
             kept.ranges = kept.ranges.remove(*span)
         if self.size is None:
             self._store.reserve(self._upload, self.durable.total)
+        self._store.tell_progress(self._upload, before)
 
     async def finish(self, digest: Digest) -> Published:
         await self.sync()
@@ -218,7 +228,9 @@ class MemoryStore:
         take_over_seconds: float = 2.0,
         max_unfinished_uploads: int | None = None,
         clock: Clock = utc_now,
+        tell: Tell = tell_nobody,
     ) -> None:
+        self._tell = tell
         self._max_unfinished_uploads = max_unfinished_uploads
         self._pending_expiry = timedelta(seconds=pending_expiry)
         self._take_over_seconds = take_over_seconds
@@ -273,6 +285,7 @@ class MemoryStore:
             reserved=request.size or 0,
         )
         self._uploads[upload.upload_id] = upload
+        self._tell(Created(upload.as_event))
         async with self._writing(upload, request, existing) as writer:
             yield writer
 
@@ -364,10 +377,13 @@ class MemoryStore:
     def _open_writer(
         self, upload: _Upload, request: UploadRequest, existing: StoredFile | None, span: Range | None
     ) -> MemoryWriter:
+        before = upload.request.name
         upload.request, upload.active = request, self.clock()
         for kept in (upload.received, upload.durable):
             if request.size is not None:
                 kept.cut(request.size)
+        if upload.epoch > 1:
+            self._tell(Progressed(upload.as_event, before=before))
         return MemoryWriter(self, upload, existing, span)
 
     def _upload_of(self, upload_id: str, owner: str, within: str = "") -> _Upload:
@@ -376,8 +392,13 @@ class MemoryStore:
             raise NotFound("this upload")
         return upload
 
-    def drop_upload(self, upload: _Upload) -> None:
+    def drop_upload(self, upload: _Upload, *, expired: bool = False) -> None:
         del self._uploads[upload.upload_id]
+        self._tell(Cancelled(upload.as_event, expired))
+
+    def tell_progress(self, upload: _Upload, before: int) -> None:
+        if upload.durable.ranges.leading != before:
+            self._tell(Progressed(upload.as_event))
 
     async def cancel(self, upload_id: str, owner: str, *, within: str = "") -> None:
         upload = self._upload_of(upload_id, owner, within)
@@ -393,7 +414,7 @@ class MemoryStore:
                 upload.active = self.clock()
         silent = [upload for upload in self._uploads.values() if upload.active < before]
         for upload in silent:
-            self.drop_upload(upload)
+            self.drop_upload(upload, expired=True)
         self._completed = {key: completed for key, completed in self._completed.items() if completed.at >= before}
         self._grants.forget_links()
         return len(silent)
@@ -435,7 +456,7 @@ class MemoryStore:
 
     def publish_upload(self, upload: _Upload, content: bytes, digest: Digest) -> Published:
         published = self._publish(upload.request, content, digest, upload)
-        self.drop_upload(upload)
+        del self._uploads[upload.upload_id]
         self._completed[upload.upload_id] = _Completed(
             upload.request.owner,
             published.file.file_id,
@@ -450,7 +471,7 @@ class MemoryStore:
     ) -> Published:
         settled = settle(request, digest, self._look_up)
         if settled.unchanged is not None:
-            return Published(settled.unchanged, unchanged=True)
+            return self._told(Published(settled.unchanged, unchanged=True), upload)
         # who was to replace a file was promised its bytes too, and it may be gone
         unpromised = upload is None or request.if_exists == "replace"
         if unpromised and outgrows(request, len(content), settled.replaced):
@@ -472,7 +493,12 @@ class MemoryStore:
         )
         self._files[file.name.key] = file
         self._contents[file.file_id] = content
-        return Published(file)
+        return self._told(Published(file, replaced=settled.replaced), upload)
+
+    def _told(self, published: Published, upload: _Upload | None) -> Published:
+        for event in of_published(published, None if upload is None else upload.as_event):
+            self._tell(event)
+        return published
 
     def _count_unfinished(self, request: UploadRequest) -> int:
         """The owner's; of one that comes through a link, all that came through it."""
@@ -593,10 +619,13 @@ class MemoryStore:
         renamed = replace(file, name=new_name)
         del self._files[name.key]
         self._files[new_name.key] = renamed
+        self._tell(Renamed(renamed, before=name))
         return renamed
 
     async def delete(self, name: Name) -> None:
-        self._remove(await self._get(name))
+        file = await self._get(name)
+        self._remove(file)
+        self._tell(Deleted(file))
 
 
 def _account(request: UploadRequest) -> tuple[str, str | None, int | None, int | None]:

@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection, Row
 from sqlalchemy.sql.elements import ColumnElement, UnaryExpression
 from sqlalchemy.sql.operators import custom_op
 
-from storage import quota_rows
+from storage import events, quota_rows
 from storage.catalog import NEVER, Moment, completed, deleting, files, leaves, uploads
 from storage.errors import Fenced, NameTaken, NotFound
 from storage.listing import Position, make_cursor, page_by_folder, read_cursor
@@ -134,7 +134,7 @@ def publish(
     unpromised = not promised or request.if_exists == "replace"
     if unpromised and outgrows(request, size, settled.replaced):
         quota_rows.check(connection, request, size)
-    return Published(file)
+    return Published(file, replaced=settled.replaced)
 
 
 def new_file(
@@ -412,6 +412,11 @@ def unfinished(connection: Connection, owner: str, pending_expiry: float) -> lis
         )
         for row in connection.execute(found.order_by(uploads.c.active.desc(), uploads.c.created.desc()))
     ]
+
+
+def upload_event(row: Row[Any]) -> events.Upload:
+    """An upload as events tell of it."""
+    return events.Upload(row.upload_id, Name.parse(row.name), row.size, ranges_of(row.durable).leading, row.subject)
 
 
 def count_unfinished(connection: Connection, request: UploadRequest) -> int:

@@ -89,11 +89,12 @@ class StoredFile:
 @dataclass(frozen=True, slots=True)
 class Published:
     """The file that a finished upload became; `unchanged` when it was there already. `wanted` is the name that it was
-    to have, where that is known: the file may have got another one, then or since."""
+    to have, where that is known: the file may have got another one, then or since. It took the place of `replaced`."""
 
     file: StoredFile
     unchanged: bool = False
     wanted: Name | None = field(default=None, compare=False)
+    replaced: StoredFile | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,6 +18,7 @@ from storage import rows
 from storage.catalog import Catalog, completed
 from storage.disk import Disk, translated
 from storage.errors import Incomplete, StorageError, TooLong, WriteFailed, WrongDigest
+from storage.events import Cancelled, Progressed, Tell, Upload, of_published
 from storage.leaf_runs import LeafRuns
 from storage.lease import Work
 from storage.objects import OPEN_MODE, PUBLISHED_MODE, read_range, write_all
@@ -51,6 +52,8 @@ class Workplace:
     clock: Clock
     dispose: Callable[[list[str]], None]
     """Called with ids of objects that the catalog has given up."""
+    tell: Tell
+    """Called with what was committed."""
 
 
 class LocalWriter:
@@ -196,7 +199,9 @@ class LocalWriter:
             await self._on_disk(os.fdatasync, self._descriptor)
             await self._record(snapshot, tail, unsaved)
             self._unsaved -= unsaved
+            before = self._durable.leading
             self._durable, self._durable_tail, self._synced_writes = snapshot, tail, writes
+            self._tell_progress(before)
             return snapshot
 
     async def _record(self, durable: RangeSet, tail: Tail, changed: set[int]) -> None:
@@ -211,6 +216,15 @@ class LocalWriter:
                 rows.check_promise(connection, self._request, durable.total)
 
         await self._workplace.catalog.write(work)
+
+    @property
+    def _state(self) -> Upload:
+        request = self._request
+        return Upload(self.upload_id, request.name, request.size, self._durable.leading, request.account)
+
+    def _tell_progress(self, before: int) -> None:
+        if self._durable.leading != before:
+            self._workplace.tell(Progressed(self._state))
 
     def _segments_of(self, changed: set[int]) -> list[int]:
         per_segment = rows.LEAVES_PER_SEGMENT
@@ -236,9 +250,11 @@ class LocalWriter:
                 self._tail = NO_TAIL
             if durable.furthest < self._durable.furthest:
                 self._durable_tail = NO_TAIL
+            before = self._durable.leading
             self._received, self._durable = received, durable
             self._runs.forget(*span)
             await self._record(durable, self._durable_tail, dropped)
+            self._tell_progress(before)
 
     # --------------------------------------------------------------------------------------------------- digest
 
@@ -389,6 +405,8 @@ class LocalWriter:
             await self._workplace.disk.call(self._unseal_now)
             raise
         self._end(disposable)
+        for event in of_published(published, self._state):
+            self._workplace.tell(event)
         return published
 
     async def cancel(self) -> None:
@@ -401,6 +419,7 @@ class LocalWriter:
             return rows.disposable(connection)
 
         self._end(await self._workplace.catalog.write(work))
+        self._workplace.tell(Cancelled(self._state))
 
     def _end(self, disposable: list[str]) -> None:
         self.over = True

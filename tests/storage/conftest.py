@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from storage.events import Event
 from storage.memory import MemoryStore
 from storage.store import Store
 from tests.storage.conformance.asking import PENDING_EXPIRY, Kept, ManualClock
@@ -25,6 +26,12 @@ def max_unfinished_uploads() -> int | None:
     return None
 
 
+@pytest.fixture
+def told() -> list[Event]:
+    """What the store has told so far."""
+    return []
+
+
 @pytest.fixture(params=["memory", "local"])
 async def kept(
     request: pytest.FixtureRequest,
@@ -32,6 +39,7 @@ async def kept(
     clock: ManualClock,
     take_over_seconds: float,
     max_unfinished_uploads: int | None,
+    told: list[Event],
 ) -> AsyncIterator[Kept]:
     """A store, open, that can be closed and opened again: one for each kind there is."""
     memory = MemoryStore(
@@ -39,6 +47,7 @@ async def kept(
         take_over_seconds=take_over_seconds,
         max_unfinished_uploads=max_unfinished_uploads,
         clock=clock,
+        tell=told.append,
     )
 
     def make_memory() -> Store:
@@ -55,6 +64,7 @@ async def kept(
             min_free_bytes=0,
             max_unfinished_uploads=max_unfinished_uploads,
             clock=clock,
+            tell=told.append,
         )
 
     async with Kept({"memory": make_memory, "local": make_local}[request.param]) as kept:
