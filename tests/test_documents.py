@@ -356,7 +356,14 @@ PROXIED: Final = ["forwarded_peers"]
 LIMITS: Final = [
     *("handshake_timeout", "max_head_bytes", "max_head_fields", "auth_timeout", "header_timeout", "message_timeout"),
     *("min_upload_rate", "rate_period", "max_connections", "max_connections_per_address"),
-    *("max_unfinished_uploads", "max_file_bytes", "receive_budget_bytes", "window", "pending_expiry"),
+    *(
+        "max_unfinished_uploads",
+        "max_event_streams",
+        "max_file_bytes",
+        "receive_budget_bytes",
+        "window",
+        "pending_expiry",
+    ),
 ]
 
 

@@ -21,7 +21,9 @@ from transfer.access.watch import Watch
 from transfer.echo import Echo
 from transfer.edge.cross_origin import CrossOrigin
 from transfer.edge.forwarded import Forwarded
-from transfer.edge.hosts import HostGuard
+from transfer.edge.hosts import EVENTS_PATH, HostGuard
+from transfer.events.feed import Feed
+from transfer.events.routes import Events
 from transfer.grants import request_routes, share_routes, shared_downloads, token_routes
 from transfer.grants.passwords import Passwords
 from transfer.grants.shared_downloads import Links
@@ -39,8 +41,10 @@ logger = logging.getLogger("towline.app")
 def create_app(settings: Settings, clock: Clock | None = None) -> FastAPI:
     """The service with these settings; `app.state.store` is its store. The lifespan opens it: StoreRefused. Rates and
     penalties go by `clock`, by default that of the loop. Raises WrongSetting for keys that cannot be read."""
+    feed = Feed(settings.max_event_streams)
     store = LocalStore(
         settings.data,
+        tell=feed.tell,
         pending_expiry=settings.pending_expiry,
         take_over_seconds=settings.take_over_seconds,
         min_free_bytes=settings.min_free_bytes,
@@ -83,6 +87,9 @@ def create_app(settings: Settings, clock: Clock | None = None) -> FastAPI:
     proxy = Proxy(settings.proxy, authenticator, watch, rates)
     app.add_api_websocket_route("/ws", Sessions(store, settings, proxy, authenticator, watch, rates).serve)
     app.add_api_websocket_route("/proxy/{upstream}", proxy.serve)
+    events = Events(feed, authenticator, watch, rates)
+    app.include_router(events.router())
+    app.add_api_websocket_route(EVENTS_PATH, events.serve)
     app.add_api_websocket_route("/echo", Echo(authenticator, watch, rates).serve)
     app.add_api_websocket_route("/{path:path}", no_such_endpoint)
     app.add_middleware(NoTokenInUrl)

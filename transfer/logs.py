@@ -15,7 +15,7 @@ import time
 from typing import Any, Final, Literal, Self, TextIO
 
 import structlog
-from starlette.websockets import WebSocket
+from starlette.requests import HTTPConnection
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 LogFormat = Literal["auto", "human", "json"]
@@ -167,14 +167,14 @@ def without_quotes(text: str) -> str:
 
 
 class SessionLog:
-    """The two lines of one WebSocket connection: one when it is entered, one when it is left.
+    """The two lines of one WebSocket, or one stream: one when it is entered, one when it is left.
 
     Whoever serves the connection says whose it is (`principal`) once that is known, and what it was used for (`mode`),
     counts the `bytes` of contents and messages that came, and says how it `ended`, where the first word counts.
     """
 
-    def __init__(self, name: str, websocket: WebSocket, principal: str = "unknown") -> None:
-        client = websocket.client
+    def __init__(self, name: str, connection: HTTPConnection, principal: str = "unknown") -> None:
+        client = connection.client
         self.peer = f"{client.host}:{client.port}" if client is not None else "unknown"
         self.bytes = 0
         self.logger = logger(name).bind(peer=self.peer)

@@ -215,6 +215,11 @@ class Settings(BaseSettings):
         gt=0,
         description="unfinished uploads that one caller may have, or that may come through one request link",
     )
+    max_event_streams: int = Field(
+        default=limits.MAX_EVENT_STREAMS,
+        gt=0,
+        description="streams of `/events` that one caller may have open at the same time",
+    )
 
     connection_rate: float = Field(
         default=limits.CONNECTION_RATE,

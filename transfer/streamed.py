@@ -65,7 +65,7 @@ class StreamedResponse(Response):
 
     async def _send_all(self, piece: bytes, receive: Receive, send: Send) -> None:
         async with asyncio.TaskGroup() as group:
-            gone = group.create_task(_disconnect(receive))
+            gone = group.create_task(disconnected(receive))
             try:
                 with self._sharing() as share:
                     while piece and not gone.done():
@@ -88,7 +88,7 @@ class StreamedResponse(Response):
             self._counting(len(part))
 
 
-async def _disconnect(receive: Receive) -> None:
+async def disconnected(receive: Receive) -> None:
     """Return when the client has gone; what it still sends is dropped."""
     while (await receive())["type"] != "http.disconnect":
         pass

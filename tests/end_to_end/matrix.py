@@ -18,6 +18,7 @@ from websockets.exceptions import InvalidStatus
 from storage.local import LocalStore
 from storage.store import UploadRequest, utc_now
 from tests.end_to_end.conftest import PATIENCE, Frame, Json, Peer, digest, header
+from tests.hearing import Refused, Way, hearing
 from tests.transfer.seeds import put
 from transfer.access.principal import SCOPES, Principal
 from transfer.grants.issuing import new_request, new_share, new_token
@@ -193,6 +194,12 @@ ATTEMPTS: Final[dict[str, Attempt]] = {
     "make a token": lambda scene: scene.http("POST", "/tokens", json={"subject": "eve", "scopes": ["read"]}),
     "see the token": lambda scene: seen(scene, "token"),
     "revoke the token": lambda scene: scene.http("DELETE", f"/tokens/{scene.grants['token']}"),
+    "hear of a new file of hers": lambda scene: heard(scene, "sse", new_file),
+    "hear that the file is renamed": lambda scene: heard(scene, "websocket", renamed_file),
+    "hear that the file is deleted": lambda scene: heard(scene, "sse", deleted_file),
+    "hear of a new upload of hers": lambda scene: heard(scene, "websocket", new_upload),
+    "hear that the upload goes on": lambda scene: heard(scene, "sse", resumed_upload),
+    "hear that the upload is cancelled": lambda scene: heard(scene, "websocket", cancelled_upload),
     "ask who one is": lambda scene: scene.http("GET", "/whoami"),
     "ask whether it is healthy": lambda scene: scene.http("GET", "/health/ready"),
     "read the description": lambda scene: scene.http("GET", "/openapi.json"),
@@ -298,3 +305,55 @@ async def finished(scene: Scene) -> str:
     frame = {"type": "eof", "upload_id": scene.upload_id, "lease": scene.lease, "digest": digest(bytes(SIZE))}
     code = await scene.ws(frame, until="complete")
     return DONE if code == "size_mismatch" else code
+
+
+async def heard(scene: Scene, way: Way, happens: Callable[[Scene], Awaitable[object]]) -> str:
+    """Listen to events while something happens to what is Alice's; done when that is told, before something of which
+    whoever listens is told in any case."""
+    try:
+        async with hearing(scene.url, way, headers=scene.headers) as stream:
+            await stream.until(type="reset")
+            await happens(scene)
+            await _something_of_their_own(scene)
+            events = str(await stream.until_one_below("elsewhere/"))
+    except Refused as refused:
+        return str(refused.problem["code"])
+    return DONE if scene.file in events or scene.upload in events else "hidden"
+
+
+async def _something_of_their_own(scene: Scene) -> None:
+    """A file that whoever may read anything sees, and an upload that its subject does, and administrators."""
+    async with httpx2.AsyncClient(base_url=scene.url, trust_env=False, verify=False) as http:
+        subject = (await http.get("/whoami", headers=scene.headers)).json()["subject"]
+    await put(scene.store, f"elsewhere/{scene.file_id}/file", owner=subject)
+    await _begun(scene, f"elsewhere/{scene.file_id}/upload", subject)
+
+
+async def _begun(scene: Scene, name: str, owner: str) -> None:
+    async with scene.store.begin(UploadRequest(name=Name.parse(name), size=SIZE, owner=owner)):
+        pass
+
+
+async def new_file(scene: Scene) -> None:
+    await put(scene.store, f"{scene.file}5", owner="alice")
+
+
+async def renamed_file(scene: Scene) -> None:
+    await scene.store.rename(Name.parse(scene.file), Name.parse(f"{scene.file}6"))
+
+
+async def deleted_file(scene: Scene) -> None:
+    await scene.store.delete(Name.parse(scene.file))
+
+
+async def new_upload(scene: Scene) -> None:
+    await _begun(scene, f"{scene.upload}2", "alice")
+
+
+async def resumed_upload(scene: Scene) -> None:
+    async with scene.store.resume(scene.upload_id, "alice"):
+        pass
+
+
+async def cancelled_upload(scene: Scene) -> None:
+    await scene.store.cancel(scene.upload_id, "alice")

@@ -13,7 +13,6 @@ from starlette.requests import HTTPConnection
 from transfer.access.auth import Authenticator, address_of
 from transfer.access.principal import Principal, Scope
 from transfer.pace.rates import Rates, caller_of
-from transfer.protocol.errors import Forbidden
 
 _bearer = HTTPBearer(auto_error=False, description="A token of `towline token create`, or of the identity provider")
 
@@ -49,8 +48,7 @@ Administrator = Annotated[Principal, Depends(having("admin"))]
 
 async def linker(principal: Caller) -> Principal:
     """A caller who may have made links, or administers them. Raises Forbidden, for visitors of a link first of all."""
-    if principal.visit is not None or not (principal.scopes & {"read", "upload", "admin"}):
-        raise Forbidden("this needs the scope 'read', 'upload' or 'admin', which the token does not have")
+    principal.require_one_of("read", "upload", "admin")
     return principal
 
 

@@ -74,6 +74,12 @@ class Principal:
             if scope not in self.scopes:
                 raise Forbidden(f"this needs the scope {scope!r}, which the token does not have", scope=scope)
 
+    def require_one_of(self, *scopes: Scope) -> None:
+        """Raises Forbidden when they have none of them, and for visitors of a request link, whatever they may."""
+        if self.visit is not None or self.scopes.isdisjoint(scopes):
+            named = " or ".join([", ".join(map(repr, scopes[:-1])), repr(scopes[-1])])
+            raise Forbidden(f"this needs the scope {named}, which the token does not have")
+
     def require_name(self, name: Name) -> None:
         """Raises Forbidden for a name to write to that is outside of the prefix, whatever has it."""
         if not self.reaches(name):

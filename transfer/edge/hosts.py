@@ -18,6 +18,7 @@ from transfer.problems import problem_response
 
 LOOPBACK_HOSTS: Final = ("localhost", "127.0.0.1", "[::1]")
 SAFE_METHODS: Final = frozenset(["GET", "HEAD", "OPTIONS"])
+EVENTS_PATH: Final = "/events"
 WEB_SCHEMES: Final = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 
 
@@ -51,5 +52,6 @@ class HostGuard:
 
 
 def _matters(scope: Scope) -> bool:
-    """Whether the request can change something, or open a conversation; reading is what browsers guard themselves."""
-    return scope["type"] == "websocket" or scope["method"] not in SAFE_METHODS
+    """Whether the request can change something, or open a conversation or a stream that does not end; reading is what
+    browsers guard themselves."""
+    return scope["type"] == "websocket" or scope["method"] not in SAFE_METHODS or scope["path"] == EVENTS_PATH

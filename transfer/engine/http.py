@@ -7,6 +7,7 @@
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, Final, cast
 
 import uvicorn
@@ -18,6 +19,7 @@ from transfer.admission import Place, Surplus
 from transfer.deadlines import Deadline
 from transfer.engine.config import EngineConfig
 from transfer.engine.farewell import Farewell
+from transfer.engine.scope import DRAIN, TRANSPORT
 from transfer.engine.websocket import WebSocketProtocol
 
 HTTP_PATIENCE: Final = 60.0
@@ -48,6 +50,8 @@ class HttpProtocol(HttpToolsProtocol):
         """What has come of a head that is not complete; None where none is expected or one is complete."""
         self._between_requests = True
         self._refusal: bytes | None = None
+        self._drain: Callable[[], None] | None = None
+        """Of a response that does not end by itself."""
         self.ws_protocol_class = cast(type[asyncio.Protocol], self._upgraded)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -120,6 +124,9 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self._drain = None
+        extensions = {DRAIN: self._ends_itself, TRANSPORT: self.transport}
+        self.scope["extensions"] = cast(dict[str, dict[object, object]], extensions)
         self._between_requests = False
         if self._head_bytes is None:  # it came in one piece with the end of the request before
             self._head_bytes = 0
@@ -193,7 +200,13 @@ class HttpProtocol(HttpToolsProtocol):
         super().timeout_keep_alive_handler()
         self._begin_farewell()
 
+    def _ends_itself(self, drain: Callable[[], None]) -> None:
+        self._drain = drain
+
     def shutdown(self) -> None:
+        drain, self._drain = self._drain, None
+        if drain is not None:
+            drain()
         super().shutdown()
         self._begin_farewell()
 

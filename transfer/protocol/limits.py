@@ -65,6 +65,8 @@ MAX_HEAD_FIELDS: Final = 64
 MAX_CONNECTIONS: Final = 4_096
 MAX_CONNECTIONS_PER_ADDRESS: Final = 1_024
 MAX_UNFINISHED_UPLOADS: Final = 10_000
+MAX_EVENT_STREAMS: Final = 64
+"""Of one caller: a tab of a browser has one, and all that a caller may see is sent to each."""
 
 CONNECTION_RATE: Final = 200.0
 """A second, from one address. A command of the client makes one connection, and a script that calls it without a pause

@@ -424,15 +424,16 @@ def parse_client_message(text: str) -> ClientMessage:
 def parse_server_message(text: str) -> ServerMessage:
     """Read a server's text frame. Raises what `parse_client_message` does. Its texts can be shown: none has a lone
     surrogate."""
-    return _read_reply(_SERVER, text)
+    return read_reply(_SERVER, text)
 
 
 def parse_proxy_answer(text: str) -> ProxyAnswer:
     """Read what answers a `proxy` header. Raises what `parse_client_message` does."""
-    return _read_reply(_PROXY, text)
+    return read_reply(_PROXY, text)
 
 
-def _read_reply(kinds: TypeAdapter[Reply], text: str) -> Reply:
+def read_reply(kinds: TypeAdapter[Reply], text: str) -> Reply:
+    """Read what a server says, as one of these. Raises what `parse_client_message` does."""
     fields = read_object(text)
     if (not text.isascii() or "\\u" in text) and _has_lone_surrogates(fields):
         raise BadMessage(f"a text with a lone surrogate: {_excerpt(text)}")

@@ -1,0 +1,92 @@
+"""A reader takes what comes at its own pace, and nobody else's."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+
+import pytest
+
+from storage.events import Created, Progressed
+from storage.memory import MemoryStore
+from tests.transfer.events.test_log import an_upload
+from transfer.access.principal import ANONYMOUS, Principal
+from transfer.access.watch import Watch
+from transfer.events.feed import Feed
+from transfer.events.log import EventLog
+from transfer.events.reader import Ending, Line, Reader
+
+ALICE = Principal(subject="alice", scopes=frozenset(["upload"]))
+
+
+class Peer:
+    """Takes what is sent when it is let."""
+
+    def __init__(self) -> None:
+        self.taken: asyncio.Queue[Sequence[Line]] = asyncio.Queue()
+        self.takes = asyncio.Event()
+        self.takes.set()
+        self.left = asyncio.Event()
+
+    async def send(self, lines: Sequence[Line]) -> None:
+        self.taken.put_nowait(lines)
+        await self.takes.wait()
+
+    async def leaves(self) -> Ending:
+        await self.left.wait()
+        return Ending.LEFT
+
+
+@pytest.fixture
+async def watch() -> AsyncIterator[Watch]:
+    async with MemoryStore() as store:
+        yield Watch(store)
+
+
+async def test_who_falls_behind_what_is_kept_is_let_go(watch: Watch) -> None:
+    feed, peer = Feed(1, EventLog(kept=3)), Peer()
+    async with asyncio.TaskGroup() as group:
+        reading = group.create_task(Reader(feed, watch, ALICE, None).run(peer.send, peer.leaves()))
+        await peer.taken.get()
+        peer.takes.clear()
+        feed.tell(Created(an_upload(0)))
+        await peer.taken.get()
+        for number in range(5):
+            feed.tell(Created(an_upload(number)))
+        peer.takes.set()
+        assert await reading is Ending.BEHIND
+
+
+async def test_who_does_not_take_what_is_sent_is_let_go(watch: Watch) -> None:
+    feed, peer = Feed(1), Peer()
+    peer.takes.clear()
+    assert await Reader(feed, watch, ALICE, None, slow_seconds=0.01).run(peer.send, peer.leaves()) is Ending.SLOW
+
+
+async def test_silence_is_broken_by_a_sign_of_life(watch: Watch) -> None:
+    feed, peer = Feed(1), Peer()
+    async with asyncio.TaskGroup() as group:
+        reader = Reader(feed, watch, ALICE, None, heartbeat_seconds=0.01)
+        reading = group.create_task(reader.run(peer.send, peer.leaves()))
+        assert len(await peer.taken.get()) == 1
+        assert [await peer.taken.get() for _ in range(3)] == [[], [], []]
+        peer.left.set()
+        assert await reading is Ending.LEFT
+
+
+async def test_who_sees_nothing_of_it_is_sent_nothing(watch: Watch) -> None:
+    feed, peer = Feed(1), Peer()
+    async with asyncio.TaskGroup() as group:
+        reading = group.create_task(Reader(feed, watch, ANONYMOUS, None).run(peer.send, peer.leaves()))
+        await peer.taken.get()
+        feed.tell(Created(an_upload(1)))
+        await feed.news(0)
+        peer.left.set()
+        assert await reading is Ending.LEFT
+    assert peer.taken.empty()
+
+
+async def test_progress_that_comes_fast_is_told_once_and_is_the_latest() -> None:
+    feed = Feed(1)
+    for offset in range(1, 1_001):
+        feed.tell(Progressed(an_upload(1, offset)))
+    await feed.news(0)
+    assert [numbered.event for numbered in feed.log.after(0, 100)] == [Progressed(an_upload(1, 1_000))]
