@@ -37,7 +37,7 @@ from transfer.protocol.errors import ERRORS
 from transfer.protocol.messages import ProxyHeader, ReadyMessage, UploadHeader
 from transfer.settings import ProxySettings, Settings, load_settings
 
-DOCUMENTS: Final = [CHECKOUT / "README.md", CHECKOUT / "CHANGELOG.md", *sorted((CHECKOUT / "docs").glob("*.md"))]
+DOCUMENTS: Final = [CHECKOUT / "README.md", CHECKOUT / "CHANGELOG.md", *sorted((CHECKOUT / "docs").rglob("*.md"))]
 README: Final = CHECKOUT / "README.md"
 TUTORIAL: Final = CHECKOUT / "docs" / "tutorial.md"
 PROTOCOL: Final = CHECKOUT / "docs" / "protocol.md"
@@ -64,7 +64,7 @@ def blocks(document: Path, *infos: str) -> list[Block]:
 
 
 def by_name(path: Path) -> str:
-    return path.name
+    return path.relative_to(CHECKOUT).as_posix()
 
 
 # ------------------------------------------------------------------------------------------------------------- links
