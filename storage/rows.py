@@ -64,7 +64,7 @@ def stored_file(row: Row[*tuple[Any, ...]]) -> StoredFile:
         file_id=file_id,
         name=Name.kept(name),
         size=size,
-        digest=Digest.parse(digest),
+        digest=Digest.kept(digest),
         content_type=content_type,
         modified=modified,
         created=created,

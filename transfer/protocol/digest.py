@@ -63,6 +63,12 @@ class Digest:
             raise InvalidDigest(text)
         return cls(algorithm, hexadecimal)
 
+    @classmethod
+    def kept(cls, text: str) -> Self:
+        """Read a digest again that this program kept, without looking whether it is one."""
+        algorithm, _, hexadecimal = text.partition(":")
+        return cls(algorithm, hexadecimal)
+
     def __str__(self) -> str:
         return f"{self.algorithm}:{self.hex}"
 
