@@ -1,0 +1,15 @@
+"""The `towline` command from its first moment on; what it does is in `client.cli`.
+
+A package of its own, for importing anything of the client loads all of it, which takes a while.
+"""
+
+import sys
+
+
+def main() -> None:
+    """Run the command. Ctrl-C while it is still being loaded ends it as later: with 130, and without a traceback."""
+    try:
+        from client.cli import main as run
+    except KeyboardInterrupt:
+        sys.exit(130)
+    run()
