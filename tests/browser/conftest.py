@@ -7,9 +7,9 @@ from typing import Final
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, BrowserContext, async_playwright
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 
-from tests.browser.sites import Site, site
+from tests.browser.sites import PATIENCE, Site, site
 from tests.end_to_end.conftest import Service, serving
 
 CHROMIUM: Final = Path("/usr/bin/chromium")
@@ -23,6 +23,7 @@ FLAGS: Final = (
     "--disable-sync",
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
 )
+expect.set_options(timeout=PATIENCE * 1_000)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -53,6 +54,21 @@ async def service(tmp_path: Path) -> AsyncIterator[Service]:
     """A server on loopback."""
     async with serving(tmp_path, {"max_connections_per_address": 4_096}) as service:
         yield service
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def page(context: BrowserContext, service: Service) -> AsyncIterator[Page]:
+    """A page. In the end nothing has gone wrong in it, and it has asked nobody but the server, under whatever port."""
+    context.set_default_timeout(PATIENCE * 1_000)
+    page = await context.new_page()
+    asked: list[str] = []
+    errors: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("dialog", lambda dialog: errors.append(dialog.message))
+    yield page
+    assert errors == []
+    assert [url for url in asked if not url.startswith("http://127.0.0.1:")] == []
 
 
 @pytest_asyncio.fixture(loop_scope="session")

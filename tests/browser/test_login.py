@@ -98,7 +98,7 @@ async def test_a_wrong_token_is_refused_in_the_servers_words(
 async def test_the_servers_own_page_lists_sends_deletes_and_converses(
     page: Page, service: Service, alice: Secret
 ) -> None:
-    await expect(page.locator("#rows th")).to_have_text("kept")
+    await expect(page.locator(".file th")).to_have_text("kept")
     await send(page, payload("sent", b"cargo"))
     await sent(page)
     assert await page.evaluate(DELETE, f"{service.url}/files/kept") == 204

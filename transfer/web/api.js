@@ -2,10 +2,10 @@
 
 import { Refused } from "./connection.js";
 
-/** Ask for `path`. Rejects with Refused; with TypeError when no answer came. */
-export async function ask(path, { method = "GET", body, headers = {}, credentials = "same-origin" } = {}) {
+/** Ask for `path`; with `keepalive` also while the page is left. Rejects with Refused; with TypeError when no answer came. */
+export async function ask(path, { method = "GET", body, headers = {}, credentials = "same-origin", keepalive = false } = {}) {
   const json = body === undefined ? {} : { body: JSON.stringify(body) };
-  const answer = await fetch(path, { method, headers, credentials, cache: "no-store", ...json });
+  const answer = await fetch(path, { method, headers, credentials, keepalive, cache: "no-store", ...json });
   if (answer.ok) return answer.status === 204 ? null : answer.json();
   const unreadable = { code: "internal", message: `the server answered with status ${answer.status}` };
   throw new Refused(await answer.json().catch(() => unreadable));

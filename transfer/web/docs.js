@@ -12,7 +12,7 @@ function described(api) {
 
 function shown(path, method, request, api) {
   return [
-    element("h3", {}, `${method.toUpperCase()} ${path}`),
+    element("h2", {}, `${method.toUpperCase()} ${path}`),
     element("p", {}, ...prose(request.description ?? request.summary ?? "")),
     ...table(["Parameter", "Type", "Meaning"], (request.parameters ?? []).map(parameter)),
     ...table(["Body", "Type"], fields(request.requestBody, api)),
@@ -57,7 +57,7 @@ function shapes(api) {
     element(
       "section",
       {},
-      element("h3", {}, name),
+      element("h2", {}, name),
       element("p", {}, ...prose(schema.description ?? "")),
       ...table(["Field", "Type"], Object.entries(schema.properties ?? {}).map(([field, type]) => [field, typeOf(type)])),
     ),

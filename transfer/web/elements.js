@@ -16,3 +16,12 @@ export function byId(id) {
 export function show(visible, ...elements) {
   for (const one of elements) one.hidden = !visible;
 }
+
+/** Make these the children of `parent`. Those that stay are not touched, and so keep the focus. */
+export function reconcile(parent, children) {
+  const staying = new Set(children);
+  for (const child of [...parent.children]) if (!staying.has(child)) child.remove();
+  children.forEach((child, place) => {
+    if (parent.children[place] !== child) parent.insertBefore(child, parent.children[place] ?? null);
+  });
+}

@@ -1,14 +1,32 @@
-// The page at `/`: who one is, the files, and a way to add some.
+// The page at `/`: who one is, the files, what is arriving, and a way to add some.
 
+import { explained } from "./advice.js";
 import { ask, reason, wantsLogin } from "./api.js";
-import { byId, element, show } from "./elements.js";
+import { Arriving } from "./arriving.js";
+import { Deletions } from "./deletions.js";
+import { byId, show } from "./elements.js";
+import { Files } from "./files.js";
+import { Live } from "./live.js";
 import { Uploads } from "./uploads.js";
-import { sizeInWords, timeInWords } from "./wording.js";
+import { timeInWords } from "./wording.js";
 
-const PAGE = 100;
-const uploads = new Uploads({ done: () => list(), refused: (error) => askForToken(error) });
-let cursor = null; // of the next page of files
-let listing = 0; // counts, so that an answer that comes late is not shown
+const uploads = new Uploads({ done: () => files.refresh(), refused: (error) => askForToken(error) });
+const deletions = new Deletions({
+  changed: () => files.draw(),
+  gone: (file) => files.forget(file),
+  failed: (error) => wantsLogin(error) && askForToken(error),
+});
+const files = new Files({
+  remove: (file, over) => deletions.begin(file, over),
+  isLeftOut: (name) => deletions.has(name),
+  shown: (view) => {
+    uploads.folder = view.folder;
+    show(false, byId("trouble"));
+  },
+  failed: complain,
+});
+const arriving = new Arriving((name) => uploads.isSending?.(name) ?? false);
+const live = new Live(hear);
 
 /** Ask who this is, and show what they may do. */
 async function enter() {
@@ -38,18 +56,20 @@ async function greet(who) {
   show(false, byId("entrance"), byId("trouble"));
   show(true, byId("who"));
   show(isKnown, byId("leave"));
-  show(who.scopes.includes("upload"), byId("uploads"));
+  show(who.scopes.includes("upload"), byId("uploads"), byId("nothing-yet"));
   show(who.scopes.includes("read"), byId("files"));
   uploads.goOn();
-  if (who.scopes.includes("read")) await list();
+  live.open();
+  if (who.scopes.includes("read")) await files.open({ prefix: who.prefix, mayDelete: who.scopes.includes("delete") });
 }
 
 /** Show the way in; `ended` is why the one before is over, null for somebody who has just come. */
 function askForToken(ended) {
-  listing += 1;
+  live.close();
+  arriving.clear();
+  files.close();
   show(false, byId("who"), byId("leave"), byId("files"), byId("trouble"));
   show(true, byId("entrance"));
-  byId("rows").replaceChildren();
   byId("refusal").textContent = ended ? `Log in again: ${reason(ended)}` : "";
   byId("token").focus();
 }
@@ -59,8 +79,23 @@ function complain(error) {
     askForToken(error);
     return;
   }
-  byId("trouble").textContent = reason(error);
+  byId("trouble-text").textContent = explained(error);
   show(true, byId("trouble"));
+}
+
+byId("again").onclick = enter;
+window.addEventListener("online", () => byId("trouble").hidden || enter());
+window.addEventListener("pageshow", ({ persisted }) => persisted && enter());
+
+// ---------------------------------------------------------------------------------------------------------------- live
+
+/** Take in what happened on the server. */
+function hear(event) {
+  if (event.type === "upload") arriving.hear(event);
+  if (event.type === "reset") arriving.clear();
+  if (event.type === "upload" && event.event === "completed" && !event.unchanged) deletions.spare(event.file.name);
+  const isOfFiles = event.type === "file" || event.type === "reset" || event.event === "completed";
+  if (isOfFiles) files.refresh();
 }
 
 // -------------------------------------------------------------------------------------------------- logging in and out
@@ -80,52 +115,12 @@ byId("login").onsubmit = async (event) => {
 
 byId("leave").onclick = async () => {
   try {
+    await deletions.flush(); // afterwards nobody may
     await ask("/logout", { method: "POST" });
     location.reload(); // nothing of what was shown stays
   } catch (error) {
     complain(error);
   }
 };
-
-// --------------------------------------------------------------------------------------------------------------- files
-
-/** Show the newest files, from the first one on. */
-async function list() {
-  cursor = null;
-  await more();
-}
-
-async function more() {
-  const from = cursor;
-  const asked = (listing += 1);
-  const query = new URLSearchParams({ sort: "-created", limit: PAGE, ...(from && { cursor: from }) });
-  try {
-    const page = await ask(`/files?${query}`);
-    if (asked !== listing) return;
-    const rows = page.files.map(row);
-    if (from) byId("rows").append(...rows);
-    else byId("rows").replaceChildren(...rows);
-    cursor = page.next;
-    show(cursor !== null, byId("more"));
-    show(byId("rows").childElementCount === 0, byId("nothing"));
-    show(byId("rows").childElementCount > 0, byId("table"));
-  } catch (error) {
-    if (asked === listing) complain(error);
-  }
-}
-
-function row(file) {
-  const link = element("a", { href: file.url, download: "" }, file.name);
-  const time = element("time", { dateTime: file.created }, timeInWords(file.created));
-  return element(
-    "tr",
-    {},
-    element("th", { scope: "row" }, link),
-    element("td", {}, sizeInWords(file.size)),
-    element("td", {}, time),
-  );
-}
-
-byId("more").onclick = more;
 
 await enter();

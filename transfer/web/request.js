@@ -1,6 +1,7 @@
 // The page of a request link: somebody without a token sends files. The secret of the link, in this page's own address,
 // is what they show; nothing else of it leaves the page, and no other link of the page leads anywhere.
 
+import { explained } from "./advice.js";
 import { ask, reason, wantsLogin } from "./api.js";
 import { byId, show } from "./elements.js";
 import { Uploads } from "./uploads.js";
@@ -26,7 +27,9 @@ function rememberedVisitor(link) {
 
 function end(error) {
   const isOver = wantsLogin(error) || error instanceof WrongLink;
-  byId("trouble").textContent = isOver ? `This link does not work, or no longer: ${reason(error)}` : reason(error);
+  byId("trouble").textContent = isOver
+    ? `This link does not work, or no longer: ${reason(error)}. Ask whoever gave it to you for another one.`
+    : explained(error);
   show(true, byId("trouble"));
   show(false, byId("welcome"), byId("uploads"));
 }
