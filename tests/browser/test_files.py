@@ -1,6 +1,5 @@
 """The list of files, in a real browser: found among 100,000, folder by folder, deleted and brought back, copied."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from typing import Final
 
@@ -9,7 +8,6 @@ import pytest_asyncio
 from playwright.async_api import BrowserContext, Locator, Page, Request, expect
 
 from bench.filled import add_files, name_at
-from tests.browser.sites import PATIENCE
 from tests.browser.test_login import log_in
 from tests.end_to_end.conftest import Service, small
 from tests.end_to_end.scene import sha256
@@ -164,7 +162,7 @@ async def test_who_has_a_token_for_one_folder_begins_there(page: Page, service: 
     await expect(page.locator("#table tbody th")).to_have_text(["a"])
 
 
-# ------------------------------------------------------------------------------------------ deleting, and taking it back
+# ------------------------------------------------------------------------------------- deleting, and taking it back
 
 
 async def test_a_deletion_that_is_undone_never_reaches_the_server(page: Page, service: Service) -> None:
@@ -205,10 +203,11 @@ async def test_a_deletion_is_sent_when_the_page_is_left(page: Page, service: Ser
     await page.goto(service.url)
     await page.get_by_role("button", name="Delete: a").click()
     await expect(page.locator(".file")).to_have_count(1)
-    await page.goto("about:blank")
-    async with asyncio.timeout(PATIENCE):
-        while await service.names() != ["b"]:  # the request is nobody's any more: nothing tells of its end
+    async with service.connected("/events") as stream:
+        await page.goto("about:blank")
+        while (await stream.receive()).get("event") != "deleted":
             pass
+    assert await service.names() == ["b"]
 
 
 async def test_a_deletion_that_is_refused_is_told_and_the_file_is_back(page: Page, service: Service) -> None:
@@ -281,7 +280,7 @@ async def pasted(page: Page) -> str:
     return text
 
 
-# ----------------------------------------------------------------------------------------------- whoever comes, however
+# -------------------------------------------------------------------------------------------- whoever comes, however
 
 
 async def test_everything_goes_by_keyboard_alone(page: Page, service: Service) -> None:

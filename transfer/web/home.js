@@ -59,7 +59,7 @@ async function greet(who) {
   show(who.scopes.includes("upload"), byId("uploads"), byId("nothing-yet"));
   show(who.scopes.includes("read"), byId("files"));
   uploads.goOn();
-  live.open();
+  if (["read", "upload", "admin"].some((scope) => who.scopes.includes(scope))) live.open();
   if (who.scopes.includes("read")) await files.open({ prefix: who.prefix, mayDelete: who.scopes.includes("delete") });
 }
 
