@@ -155,8 +155,9 @@ class BarsDisplay:
     def data(self, line: str, facts: Facts) -> None:
         print(line, file=self._stdout, flush=True)
 
-    def notice(self, kind: str, sentence: str, facts: Facts) -> None:
-        self.remark(sentence)
+    def notice(self, kind: str, sentence: str, facts: Facts, *, detail: bool = False) -> None:
+        if self._verbose or not detail:
+            self.remark(sentence)
 
     def remark(self, sentence: str) -> None:
         self._line(printable(sentence))
@@ -165,7 +166,7 @@ class BarsDisplay:
         self._line(error_line(outcome, name), style="red")
 
     def show(self, event: Event) -> None:
-        line = line_of(event, verbose=self._verbose)
+        line = line_of(event, verbose=self._verbose, several=self._total is not None)
         if line is not None and not isinstance(event, Waiting):  # the bar counts down
             one_of_many = isinstance(event, Complete) and self._total is not None
             self._line(line, style="red" if isinstance(event, Failed) else "", may_wait=one_of_many)

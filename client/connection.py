@@ -1,14 +1,13 @@
 """The public client: a connection to one server, and what can be done with it."""
 
-import asyncio
 import time
 import warnings
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, Self, TypedDict, Unpack
 
 from pydantic import JsonValue
 
@@ -17,21 +16,25 @@ from client.credentials import Credentials
 from client.credentials import Source as TokenSource
 from client.downloader import Downloader
 from client.errors import CannotConnect, ClientError, ConnectionBroken, GaveUp
+from client.growth import MOST_CONNECTIONS
 from client.http import HttpApi, UnfinishedUpload, WhoAmI, base_url
+from client.kept_wire import KeptWire
 from client.link_urls import parse_link
 from client.links import Links
+from client.many import AT_ONCE, ManyUploads
 from client.pipeline import Pipeline
 from client.progress import Complete, Failed, Listener, ignore
 from client.retry import GIVE_UP_AFTER, Patience
-from client.small_files import HeaderOf, Item, SmallFile, SmallFileReader, read_small
+from client.small_files import Item, SmallFile, SmallFileReader, read_small
 from client.source import Source, UploadSource, open_source
 from client.speed import SpeedLimit
+from client.stored_files import stored_files
 from client.tls import tls_context
 from client.token_sources import TokenGiven, token_source
 from client.tunnel import Tunnel, open_tunnel
 from client.uploader import Count, Uploader
 from client.visitor import visitor_id
-from client.wire import Wire, open_wire
+from client.wire import Opener, Wire, open_wire
 from transfer.protocol import limits
 from transfer.protocol.digest import DEFAULT_ALGORITHM, UnsupportedAlgorithm, check_algorithm
 from transfer.protocol.errors import BadMessage, Superseded, TransferError, Unauthorized, UnsupportedDigest
@@ -43,6 +46,15 @@ MOST_ASKED_FOR: Final = 16
 """Connections on one file."""
 AT_ONCE_BYTES: Final = 64 * limits.KIB
 """A file that is uploaded alone is not worth resuming up to this size: a connection has more than that in flight."""
+
+
+class ConnectionOptions(TypedDict, total=False):
+    """What a connection goes by, whoever is on it; see `connect`."""
+
+    give_up_after: float
+    limit_rate: float | None
+    congestion: CongestionChoice
+    connections: Count
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +91,7 @@ class Connection:
         self._speed_limit = SpeedLimit(limit_rate)
         self._congestion = congestion
         self._connections = checked_count(connections)
-        self._turn = asyncio.Lock()
-        self._wire: Wire | None = None
-        self._wire_stack = AsyncExitStack()
+        self._wire = KeptWire(self._another_wire)
         self._http = HttpApi(server, self._credentials, tls=self._tls)
 
     async def __aenter__(self) -> Self:
@@ -89,29 +99,11 @@ class Connection:
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        await self._drop_wire()
+        await self._wire.close()
         await self._http.__aexit__(*exc_info)
-
-    @asynccontextmanager
-    async def _exclusive_wire(self) -> AsyncIterator[Wire]:
-        """The WebSocket, for one operation; after an error, or when it broke, it is not used again."""
-        async with self._turn:
-            if self._wire is not None and not self._wire.is_open:
-                await self._drop_wire()
-            if self._wire is None:
-                self._wire = await self._wire_stack.enter_async_context(self._another_wire())
-            try:
-                yield self._wire
-            except BaseException:
-                await self._drop_wire()
-                raise
 
     def _another_wire(self) -> AbstractAsyncContextManager[Wire]:
         return open_wire(self.server, self._credentials, tls=self._tls, congestion=self._congestion)
-
-    async def _drop_wire(self) -> None:
-        self._wire = None
-        await self._wire_stack.aclose()
 
     # ------------------------------------------------------------------------------------------------ WebSocket
 
@@ -149,12 +141,20 @@ class Connection:
         on_event(complete)
         return complete.file
 
-    async def _upload(self, source: Source, header: UploadHeader, listener: Listener) -> Complete:
+    async def _upload(
+        self,
+        source: Source,
+        header: UploadHeader,
+        listener: Listener,
+        open_wire: Opener | None = None,
+        most: int = MOST_CONNECTIONS,
+    ) -> Complete:
+        """Upload a source on the connection there is, or on another one; with `auto`, on at `most` so many."""
         patience = Patience(self._give_up_after)
         if source.size is not None and source.size <= AT_ONCE_BYTES and not self._speed_limit.is_set:
             return await self._upload_small(source, header, patience, listener)
         uploader = Uploader(
-            self._exclusive_wire,
+            open_wire or self._wire.exclusive,
             source,
             header,
             patience,
@@ -162,6 +162,7 @@ class Connection:
             self._speed_limit,
             self._another_wire,
             self._connections,
+            most,
         )
         return await uploader.run()
 
@@ -174,7 +175,7 @@ class Connection:
         async def files() -> AsyncIterator[list[SmallFile]]:
             yield [small]
 
-        pipeline = Pipeline(self._exclusive_wire, files(), patience, listener, self._speed_limit)
+        pipeline = Pipeline(self._wire.exclusive, files(), patience, listener, self._speed_limit)
         (result,) = [result async for result in pipeline.results()]
         if isinstance(result, Failed):
             raise result.error
@@ -186,38 +187,35 @@ class Connection:
         *,
         if_exists: IfExists = "error",
         digest_algorithm: str = DEFAULT_ALGORITHM,
+        parallel: int = AT_ONCE,
         on_event: Listener = ignore,
     ) -> AsyncIterator[Complete | Failed]:
-        """Upload files: first the small ones, one after another without waiting for answers, then the others. One
-        that is refused or cannot be read gives `Failed`, and the rest goes on. Raises GaveUp, CannotConnect,
-        Superseded, Unauthorized."""
+        """Upload files, `parallel` at a time: the small ones one after another on one connection, without waiting for
+        answers, large ones on others beside it. One that is refused or cannot be read gives `Failed`, and the rest goes
+        on. Raises GaveUp, CannotConnect, Superseded, Unauthorized."""
 
         def header_of(name: str, **fields: object) -> UploadHeader:
             return upload_header(name, if_exists=if_exists, digest_algorithm=digest_algorithm, **fields)
 
-        reader = SmallFileReader(items, header_of)
-        patience = Patience(self._give_up_after)
-        pipeline = Pipeline(self._exclusive_wire, reader.files(), patience, on_event, self._speed_limit)
-        async for result in pipeline.results():
-            on_event(result)
-            yield result
-        for failure in reader.failed:
-            on_event(failure)
-            yield failure
-        for item in reader.large:
-            result = await self._upload_one_of_many(item, header_of, on_event)
-            on_event(result)
-            yield result
+        def pipeline(files: AsyncIterator[list[SmallFile]]) -> Pipeline:
+            return Pipeline(self._wire.exclusive, files, Patience(self._give_up_after), on_event, self._speed_limit)
 
-    async def _upload_one_of_many(self, item: Item, header_of: HeaderOf, listener: Listener) -> Complete | Failed:
-        try:
-            async with open_source(item.path) as source:
-                header = header_of(item.name, size=source.size, modified=source.modified)
-                return await self._upload(source, header, listener)
-        except (TransferError, OSError, ClientError) as error:
-            if stops_everything(error):
-                raise
-            return Failed(name=item.name, error=error)
+        async def upload_large(item: Item, open_wire: Opener, most: int) -> Complete | Failed:
+            try:
+                async with open_source(item.path) as source:
+                    header = header_of(item.name, size=source.size, modified=source.modified)
+                    return await self._upload(source, header, on_event, open_wire, most)
+            except (TransferError, OSError, ClientError) as error:
+                if stops_everything(error):
+                    raise
+                return Failed(name=item.name, error=error)
+
+        reader = SmallFileReader(items, header_of)
+        many = ManyUploads(reader, pipeline, upload_large, self._wire, self._another_wire, parallel)
+        async with aclosing(many.results()) as results:  # type: ignore[type-var]
+            async for result in results:
+                on_event(result)
+                yield result
 
     async def echo(self, text: str) -> str:
         """Send a text to the server and back. Raises BadMessage when it cannot be sent, or is another one then."""
@@ -226,7 +224,7 @@ class Connection:
     async def round_trip(self, text: str) -> RoundTrip:
         """As `echo`, and say how long it took; connecting does not count."""
         header = text_header(text)
-        async with self._exclusive_wire() as wire:
+        async with self._wire.exclusive() as wire:
             await wire.keep_authorized()
             began = time.perf_counter()
             await wire.send(header)
@@ -269,6 +267,10 @@ class Connection:
         """All files whose names begin with `prefix`."""
         return self._http.list_files(prefix, q=q, sort=sort)
 
+    def stored_files(self, names: Collection[str], *, on_event: Listener = ignore) -> AsyncIterator[FileEntry]:
+        """The entries of those names that the server has, by one request; see `client.stored_files`."""
+        return stored_files(self.list_files, names, Patience(self._give_up_after), on_event)
+
     async def rename(self, name: str, new_name: str) -> FileEntry:
         """Give a file another name."""
         return await self._http.rename(name, new_name)
@@ -304,10 +306,7 @@ def connect(
     *,
     token: TokenGiven | None = None,
     ca_file: Path | str | None = None,
-    give_up_after: float = GIVE_UP_AFTER,
-    limit_rate: float | None = None,
-    congestion: CongestionChoice = "auto",
-    connections: Count = "auto",
+    **options: Unpack[ConnectionOptions],
 ) -> Connection:
     """A connection to `server`, written like `https://files.example.org`; for `async with`.
 
@@ -325,26 +324,15 @@ def connect(
     the link, as far away and with losses, and keeps them only if they make it faster. Raises ValueError for others.
     """
     credentials = Credentials(server, token_source(server, given=token))
-    return Connection(
-        server,
-        credentials=credentials,
-        ca_file=ca_file,
-        give_up_after=give_up_after,
-        limit_rate=limit_rate,
-        congestion=congestion,
-        connections=connections,
-    )
+    return Connection(server, credentials=credentials, ca_file=ca_file, **options)
 
 
 def visit(
     url: str,
     *,
     ca_file: Path | str | None = None,
-    give_up_after: float = GIVE_UP_AFTER,
-    limit_rate: float | None = None,
-    congestion: CongestionChoice = "auto",
-    connections: Count = "auto",
     warn: Callable[[str], None] | None = None,
+    **options: Unpack[ConnectionOptions],
 ) -> Connection:
     """A connection through a request link, for uploads only; for `async with`. The server puts the names below the
     link's folder. The same upload again goes on where it ended. Raises NoLink, NotPrivate."""
@@ -353,15 +341,7 @@ def visit(
         lambda: link.secret, "that of the request link", "ask whoever gave you the link for another one"
     )
     credentials = Credentials(link.server, source, visitor=visitor_id(link, warn or _warned), warn=warn)
-    return Connection(
-        link.server,
-        credentials=credentials,
-        ca_file=ca_file,
-        give_up_after=give_up_after,
-        limit_rate=limit_rate,
-        congestion=congestion,
-        connections=connections,
-    )
+    return Connection(link.server, credentials=credentials, ca_file=ca_file, **options)
 
 
 def _warned(sentence: str) -> None:

@@ -33,8 +33,8 @@ class Display(AbstractContextManager["Display"], Protocol):
     def data(self, line: str, facts: Facts) -> None:
         """A result that was asked for: a line for people, facts for machines."""
 
-    def notice(self, kind: str, sentence: str, facts: Facts) -> None:
-        """Something that people may want to know; `kind` names it for machines."""
+    def notice(self, kind: str, sentence: str, facts: Facts, *, detail: bool = False) -> None:
+        """Something that people may want to know, or, as a detail, the verbose; `kind` names it for machines."""
 
     def remark(self, sentence: str) -> None:
         """Something for people alone: machines have it among the facts of a result."""
@@ -110,7 +110,7 @@ class JsonDisplay:
     def data(self, line: str, facts: Facts) -> None:
         print(json.dumps(facts), file=self._stdout, flush=True)
 
-    def notice(self, kind: str, sentence: str, facts: Facts) -> None:
+    def notice(self, kind: str, sentence: str, facts: Facts, *, detail: bool = False) -> None:
         self._tell({"event": kind, **facts} | ({"message": sentence} if sentence else {}))
 
     def remark(self, sentence: str) -> None:
@@ -146,6 +146,7 @@ class PlainDisplay:
         self._stderr = stderr
         self._quiet = quiet
         self._verbose = verbose
+        self._several = False
 
     def __enter__(self) -> Self:
         return self
@@ -154,18 +155,19 @@ class PlainDisplay:
         pass
 
     def expect(self, files: int, size: int) -> None:
-        pass
+        self._several = files > 1
 
     def show(self, event: Event) -> None:
-        line = line_of(event, verbose=self._verbose)
+        line = line_of(event, verbose=self._verbose, several=self._several)
         if line is not None and (isinstance(event, Failed) or not self._quiet):
             self._say(line)
 
     def data(self, line: str, facts: Facts) -> None:
         print(line, file=self._stdout, flush=True)
 
-    def notice(self, kind: str, sentence: str, facts: Facts) -> None:
-        self.remark(sentence)
+    def notice(self, kind: str, sentence: str, facts: Facts, *, detail: bool = False) -> None:
+        if self._verbose or not detail:
+            self.remark(sentence)
 
     def remark(self, sentence: str) -> None:
         if not self._quiet:

@@ -53,10 +53,10 @@ def window_of(round_trip: float | None) -> float:
     return max(WINDOW_SECONDS, WINDOW_ROUND_TRIPS * round_trip)
 
 
-def growth_by(*, bears_losses: bool) -> "Growth | None":
-    """What decides for a sender; nothing has to where losses do not slow it down, for then one connection fills the
-    link, and more of them only get in each other's way."""
-    return None if bears_losses else Growth()
+def growth_by(*, bears_losses: bool, most: int = MOST_CONNECTIONS) -> "Growth | None":
+    """What decides for a sender that may have `most`; nothing has to where losses do not slow it down, for then one
+    connection fills the link, and more of them only get in each other's way."""
+    return None if bears_losses or most < 2 else Growth(most)
 
 
 class Growth:

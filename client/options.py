@@ -3,17 +3,18 @@
 import os
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Unpack
 
 import typer
 
 from client.congestion import CongestionChoice
-from client.connection import MOST_ASKED_FOR, Connection, checked_count
+from client.connection import MOST_ASKED_FOR, Connection, ConnectionOptions, checked_count
 from client.credentials import Credentials
 from client.errors import CannotConnect
+from client.exclusion import Exclusion
 from client.http import base_url
-from client.retry import GIVE_UP_AFTER
 from client.token_sources import token_source
 from client.uploader import Count
 from client.wording import printable
@@ -22,6 +23,7 @@ DEFAULT_SERVER: Final = "http://127.0.0.1:8000"
 SERVER_VARIABLE: Final = "TOWLINE_SERVER"
 CA_VARIABLE: Final = "TOWLINE_CA_FILE"
 _RATE: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)([KMG]?)", re.ASCII | re.IGNORECASE)
+_DRIVE: Final = re.compile(r"[A-Za-z]:(?=[/\\]|$)")
 _UNITS: Final = ("", "K", "M", "G")
 
 
@@ -56,6 +58,25 @@ def count_of(text: str) -> Count:
         return "auto" if text == "auto" else checked_count(int(text))
     except ValueError:
         raise typer.BadParameter(f"{text!r} is not auto, nor a number from 1 to {MOST_ASKED_FOR}") from None
+
+
+def exclusion_of(patterns: Sequence[str]) -> Exclusion:
+    """What the patterns exclude."""
+    try:
+        return Exclusion(patterns)
+    except ValueError as refused:
+        raise typer.BadParameter(f"{refused}", param_hint="--exclude") from None
+
+
+def typed_name(value: str | None) -> str | None:
+    """A name, or the beginning of one, that nobody has written as a path of Windows."""
+    if value is not None and (drive := _DRIVE.match(value)):
+        rest = value[drive.end() :].replace("\\", "/").lstrip("/")
+        raise typer.BadParameter(f"{value!r}: a name on the server has no drive: did you mean {rest!r}?")
+    if value is not None and "\\" in value:
+        asked = value.replace("\\", "/")
+        raise typer.BadParameter(f"{value!r}: the parts of a name have / between them: did you mean {asked!r}?")
+    return value
 
 
 def rate_of(text: str) -> float:
@@ -121,6 +142,26 @@ Connections = Annotated[
         help="Send a large file by so many connections, 1 to 16; auto: more than one where that is faster.",
     ),
 ]
+Parallel = Annotated[
+    int,
+    typer.Option(
+        "--parallel",
+        metavar="N",
+        min=1,
+        max=MOST_ASKED_FOR,
+        help="So many files at a time, each large one by its own way.",
+    ),
+]
+Exclude = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--exclude",
+        "-x",
+        metavar="PATTERN",
+        help="Leave out what matches, as in a .gitignore; may be given several times.",
+        show_default=False,
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Write one JSON object a line to stdout, for programs.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say only what went wrong.")]
 Verbose = Annotated[
@@ -138,27 +179,11 @@ GiveUpAfter = Annotated[
 
 
 def connection_to(
-    server: str,
-    ca_file: Path | None,
-    token_file: Path | None,
-    *,
-    give_up_after: float = GIVE_UP_AFTER,
-    limit_rate: float | None = None,
-    congestion: CongestionChoice = "auto",
-    connections: Count = "auto",
+    server: str, ca_file: Path | None, token_file: Path | None, **options: Unpack[ConnectionOptions]
 ) -> Connection:
     """The connection that the options ask for, with the user's token for that server. Raises CannotConnect."""
     source = token_source(server, file=token_file, warn=warn)
-    credentials = Credentials(server, source, warn=warn)
-    return Connection(
-        server,
-        credentials=credentials,
-        ca_file=ca_file,
-        give_up_after=give_up_after,
-        limit_rate=limit_rate,
-        congestion=congestion,
-        connections=connections,
-    )
+    return Connection(server, credentials=Credentials(server, source, warn=warn), ca_file=ca_file, **options)
 
 
 def given_options(server: str, ca_file: Path | None, token_file: Path | None) -> list[str]:

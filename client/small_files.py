@@ -10,12 +10,12 @@ from typing import Final, Protocol
 
 from client.errors import ClientError, SourceChanged
 from client.moments import moment_of
-from client.progress import Failed
+from client.progress import Complete, Failed
 from client.source import Source, open_file
 from transfer.protocol import limits
 from transfer.protocol.digest import Digest, digest_bytes
 from transfer.protocol.errors import TransferError
-from transfer.protocol.messages import UploadHeader
+from transfer.protocol.messages import FileEntry, UploadHeader
 
 AT_A_TIME: Final = 64
 BYTES_AT_A_TIME: Final = limits.FIRST_WINDOW // 4
@@ -24,10 +24,12 @@ BYTES_AT_A_TIME: Final = limits.FIRST_WINDOW // 4
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A file to upload, and the name it is to have."""
+    """A file to upload, and the name it is to have. `stored` is the file of the same name and size that the server has,
+    where that is known: a small one is not sent when the digests are the same."""
 
     path: Path
     name: str
+    stored: FileEntry | None = None
 
 
 @dataclass(slots=True)
@@ -59,14 +61,21 @@ class HeaderOf(Protocol):
 
 
 class SmallFileReader:
-    """Reads those of the items that are small. What is `large`, or `failed`, is known once they were all read."""
+    """Reads those of the items that are small. What else there is among them is in `large`, `unchanged` and `failed`
+    until it is forgotten; all is there once they were all read."""
 
     def __init__(self, items: AsyncIterable[Item] | Iterable[Item], header_of: HeaderOf) -> None:
         self._items = items
         self._header_of = header_of
         self._refs = count(1)
         self.large: list[Item] = []
+        self.unchanged: list[Complete] = []
         self.failed: list[Failed] = []
+
+    def forget(self) -> None:
+        """Somebody has taken what was found so far."""
+        for found in (self.large, self.unchanged, self.failed):
+            found.clear()
 
     async def files(self) -> AsyncIterator[list[SmallFile]]:
         """A few of them at a time."""
@@ -86,6 +95,9 @@ class SmallFileReader:
                 continue
             if file is None:
                 self.large.append(item)
+                continue
+            if item.stored is not None and _is(file.content, item.stored.digest):
+                self.unchanged.append(unchanged(item.name, item.stored))
                 continue
             files.append(file)
             if (size := size + len(file.content)) >= BYTES_AT_A_TIME:
@@ -108,6 +120,15 @@ class SmallFileReader:
         if (after.st_size, after.st_mtime_ns) != (len(content), before.st_mtime_ns):
             raise SourceChanged(str(item.path))
         return SmallFile(ref, header, content, digest_bytes(content, header.digest_algorithm))
+
+
+def unchanged(name: str, stored: FileEntry) -> Complete:
+    """The event of a file that the server has already, with the same content."""
+    return Complete(name=name, file=stored, sent_bytes=0, unchanged=True, resumed_at=0)
+
+
+def _is(content: bytes, digest: Digest) -> bool:
+    return digest_bytes(content, digest.algorithm) == digest
 
 
 async def _groups(items: AsyncIterable[Item] | Iterable[Item]) -> AsyncIterator[list[Item]]:

@@ -8,24 +8,29 @@ from typing import Annotated, Literal
 
 import typer
 
-from client.connection import visit
+from client.connection import ConnectionOptions, visit
 from client.display import Display, choose_display
 from client.link_commands import check_request_link, given_password
 from client.link_urls import is_url
+from client.many import AT_ONCE
 from client.options import (
     DEFAULT_SERVER,
     CaFile,
     Congestion,
     Connections,
+    Exclude,
     GiveUpAfter,
     Json,
     LimitRate,
+    Parallel,
     Quiet,
     Server,
     TokenFile,
     Verbose,
     connection_to,
     count_of,
+    exclusion_of,
+    typed_name,
     warn,
 )
 from client.outcome import Exit
@@ -35,7 +40,7 @@ from client.running import run
 from client.selection import Selection, select
 from client.shared_file import PasswordWanted, download_shared
 from client.stdin import DescriptorReader
-from client.upload_command import UploadCommand
+from client.upload_command import UploadCommand, UploadOptions
 from transfer.protocol.messages import IfExists
 
 
@@ -47,15 +52,31 @@ def upload(
     paths: Annotated[list[str], typer.Argument(metavar="PATH", help="Files and folders; - reads from stdin.")],
     *,
     name: Annotated[
-        str | None, typer.Option("--name", "-n", metavar="NAME", help="The whole name on the server, for one file.")
+        str | None,
+        typer.Option(
+            "--name", "-n", metavar="NAME", callback=typed_name, help="The whole name on the server, for one file."
+        ),
     ] = None,
-    prefix: Annotated[str, typer.Option("--prefix", "-p", help="A folder that stands before every name.")] = "",
+    prefix: Annotated[
+        str, typer.Option("--prefix", "-p", callback=typed_name, help="A folder that stands before every name.")
+    ] = "",
     if_exists: Annotated[
         IfExists, typer.Option("--if-exists", help="What to do when other content has the name.")
     ] = "error",
     digest: Annotated[
         Literal["sha256", "blake3"], typer.Option("--digest", help="The checksum that both sides compare.")
     ] = "sha256",
+    exclude: Exclude = None,
+    checksum: Annotated[
+        bool, typer.Option("--checksum", help="Compare digests where size and time of change are the same, too.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be sent and what not; change nothing.")
+    ] = False,
+    delete_source: Annotated[
+        bool, typer.Option("--delete-source", help="Delete each file here once the server has it for good.")
+    ] = False,
+    parallel: Parallel = AT_ONCE,
     to: Annotated[
         str | None,
         typer.Option(
@@ -77,55 +98,62 @@ def upload(
 
     A file keeps its last part as its name, files in a folder their way from it:
     `photos` gives photos/2026/cat.jpg. What the server has already, with the
-    same content, is not sent again.
+    same content, is not sent again: of several files those are passed over whose
+    size and time of change are the same there.
 
     Examples:
       towline upload cat.jpg                          as cat.jpg
       towline upload cat.jpg --name pets/tom.jpg      as pets/tom.jpg
       towline upload photos --prefix 2026             as 2026/photos/...
       towline upload report.pdf --if-exists replace   in place of the old one
+      towline upload photos --exclude '*.tmp' --dry-run   what would be sent
       towline upload photos --limit-rate 500K         and leave room for others
       tar c src | towline upload - --name src.tar     what a program writes
       towline upload bid.pdf --to https://...         by a link that somebody gave
     """
     _check_sources(paths, name, prefix)
+    exclusion = None if exclude is None else exclusion_of(exclude)
+    if paths == ["-"] and (dry_run or delete_source or exclude):
+        raise typer.BadParameter("--exclude, --dry-run and --delete-source are for files", param_hint="PATH")
     if to is not None and if_exists == "replace":
         raise typer.BadParameter("a link replaces nothing: a taken name gets a number", param_hint="--if-exists")
     if to is not None and token_file is not None:
         raise typer.BadParameter("who uploads by a link needs no token", param_hint="--token-file")
 
+    options = UploadOptions(
+        if_exists=if_exists,
+        digest_algorithm=digest,
+        parallel=parallel,
+        by_digest=checksum or delete_source,  # what is deleted here has to be there, and not to seem so
+        delete_sources=delete_source,
+        may_list=to is None,
+    )
+    ways: ConnectionOptions = {
+        "give_up_after": give_up_after,
+        "limit_rate": limit_rate,
+        "congestion": congestion,
+        "connections": count_of(connections),
+    }
+
     async def send(display: Display, selection: Selection) -> Exit:
-        if to is not None:
-            to_server = visit(
-                to,
-                ca_file=ca_file,
-                give_up_after=give_up_after,
-                limit_rate=limit_rate,
-                congestion=congestion,
-                connections=count_of(connections),
-                warn=warn,
-            )
+        if to is None:
+            to_server = connection_to(server, ca_file, token_file, **ways)
         else:
-            to_server = connection_to(
-                server,
-                ca_file,
-                token_file,
-                give_up_after=give_up_after,
-                limit_rate=limit_rate,
-                congestion=congestion,
-                connections=count_of(connections),
-            )
+            to_server = visit(to, ca_file=ca_file, warn=warn, **ways)
         async with to_server as connection:
-            command = UploadCommand(connection, display, if_exists, digest)
+            command = UploadCommand(connection, display, options)
             if paths == ["-"] and name is not None:
                 return await command.one(DescriptorReader(sys.stdin.fileno()), name)
+            if dry_run:
+                return await command.rehearse(selection)
             if len(paths) == len(selection.items) == 1 and not selection.skipped:
-                return await command.one(selection.items[0].path, selection.items[0].name)
+                return await command.one_file(selection.items[0])
             return await command.selection(selection)
 
     def work(display: Display) -> Coroutine[None, None, Exit]:
         # Looking into folders may take its time, and is over at once on Ctrl-C as long as no loop runs.
-        return send(display, select([Path(path) for path in paths if path != "-"], name=name, prefix=prefix))
+        sources = [Path(path) for path in paths if path != "-"]
+        return send(display, select(sources, name=name, prefix=prefix, exclusion=exclusion))
 
     run(choose_display(as_json=as_json, quiet=quiet, verbose=verbose), work)
 

@@ -1,73 +1,114 @@
-"""What `towline upload` does with what was selected."""
+"""What `towline upload` does with what was selected. Of several files the server is asked once which it has."""
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from client.begun import BegunUploads, Origin, remembering
+from client.comparison import Comparison
 from client.connection import Connection
+from client.deletion import delete_source
 from client.display import Display
 from client.errors import ClientError
+from client.many import AT_ONCE
 from client.outcome import Exit, outcome_of
-from client.progress import Complete, Failed, Listener
-from client.selection import Selection
-from client.small_files import Item
+from client.progress import Complete, Listener
+from client.rehearsal import Rehearsal
+from client.selection import Selected, Selection
 from client.source import UploadSource
-from client.wording import Facts, size_words
+from client.tally import Tally
+from transfer.protocol.errors import Forbidden
 from transfer.protocol.messages import IfExists
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadOptions:
+    """What the command line says of every upload."""
+
+    if_exists: IfExists = "error"
+    digest_algorithm: str = "sha256"
+    parallel: int = AT_ONCE
+    by_digest: bool = False
+    """Whether what has the same size and time of change on the server is compared by its digest still."""
+    delete_sources: bool = False
+    may_list: bool = True
+    """Whether the server may be asked what it has: not through a request link."""
+
+
+@dataclass(slots=True)
 class UploadCommand:
-    """What the command line says of every upload, and where they go."""
+    """Uploads by one connection, and what is told of them."""
 
     connection: Connection
     display: Display
-    if_exists: IfExists
-    digest_algorithm: str
+    options: UploadOptions
+    tally: Tally = field(default_factory=lambda: Tally("sent"))
 
     async def one(self, source: UploadSource, name: str) -> Exit:
         """Upload one source. Raises what `Connection.upload` raises."""
         await self.connection.upload(
             source,
             name=name,
-            if_exists=self.if_exists,
-            digest_algorithm=self.digest_algorithm,
+            if_exists=self.options.if_exists,
+            digest_algorithm=self.options.digest_algorithm,
             on_event=self._listener({name: source if isinstance(source, Path) else None}),
         )
         return Exit.DONE
 
+    async def one_file(self, found: Selected) -> Exit:
+        """Upload the only file there is. Raises what `Connection.upload` raises."""
+        await self.one(found.path, found.name)
+        await self._delete(found)
+        return self.tally.exit
+
     async def selection(self, selection: Selection) -> Exit:
         """Upload all that was selected; what was skipped, refused or failed does not keep the others from it."""
-        code = self._tell_skipped(selection)
-        if selection.items:
-            self.display.expect(len(selection.items), selection.size)
-            code = max(code, await self._many(selection.items))
-        return code
+        self._tell_skipped(selection)
+        self.display.expect(len(selection.items), selection.size)
+        try:
+            await self._upload({found.name: found for found in selection.items})
+        finally:
+            self.display.notice("summary", self.tally.sentence, self.tally.facts)
+        return self.tally.exit
 
-    def _tell_skipped(self, selection: Selection) -> Exit:
-        code = Exit.DONE
+    async def rehearse(self, selection: Selection) -> Exit:
+        """Say what `selection` would do, and change nothing."""
+        self._tell_skipped(selection)
+        would = Rehearsal(self.display, self.tally, self.options.if_exists)
+        await would.run(await self._compared(selection.items, would.unchanged))
+        return self.tally.exit
+
+    def _tell_skipped(self, selection: Selection) -> None:
+        for path in selection.excluded:
+            self.tally.excluded += 1
+            self.display.notice("excluded", f"{path}: excluded", {"path": str(path)}, detail=True)
         for skipped in selection.skipped:
             if skipped.failed:
+                self.tally.fail()
                 self.display.error(outcome_of(ClientError(skipped.reason)), str(skipped.path))
-                code = Exit.FAILED
             else:
+                self.tally.skipped += 1
                 facts = {"path": str(skipped.path), "reason": skipped.reason}
                 self.display.notice("skipped", f"{skipped.path}: skipped: {skipped.reason}", facts)
-        return code
 
-    async def _many(self, items: Sequence[Item]) -> Exit:
-        listener = self._listener({item.name: item.path for item in items})
+    async def _upload(self, files: dict[str, Selected]) -> None:
+        comparison = await self._compared(files.values(), self._ended)
+        if not comparison.left:
+            return
         uploading = self.connection.upload_many(
-            items, if_exists=self.if_exists, digest_algorithm=self.digest_algorithm, on_event=listener
+            comparison.items,
+            if_exists=self.options.if_exists,
+            digest_algorithm=self.options.digest_algorithm,
+            parallel=self.options.parallel,
+            on_event=self._listener({name: found.path for name, found in files.items()}),
         )
-        tally = _Tally()
-        async with aclosing(uploading) as arriving:  # type: ignore[type-var]
-            async for result in arriving:
-                tally.count(result)
-        self.display.notice("summary", tally.sentence, tally.facts)
-        return tally.exit
+        async with aclosing(uploading) as results:  # type: ignore[type-var]
+            async for result in results:
+                self.tally.count(result)
+                if isinstance(result, Complete):
+                    await self._delete(files[result.name])
 
     def _listener(self, sources: Mapping[str, Path | None]) -> Listener:
         """The display; and this machine remembers which upload comes from which of these sources."""
@@ -77,36 +118,38 @@ class UploadCommand:
                 return None
             source = sources[name]
             path = None if source is None else source.absolute()
-            return Origin(source=path, if_exists=self.if_exists, digest=self.digest_algorithm)
+            return Origin(source=path, if_exists=self.options.if_exists, digest=self.options.digest_algorithm)
 
         return remembering(BegunUploads(self.connection.server), self.display.show, origin_of)
 
+    def _ended(self, unchanged: Complete) -> None:
+        self.display.show(unchanged)
+        self.tally.count(unchanged)
 
-@dataclass(slots=True)
-class _Tally:
-    """How many uploads ended how: sums only, for there may be millions."""
+    async def _compared(self, files: Iterable[Selected], ended: Callable[[Complete], None]) -> Comparison:
+        """The files beside what the server has, as far as it says that; `ended` is told of those that are unchanged."""
+        comparison = Comparison(files, by_digest=self.options.by_digest)
+        if not self.options.may_list:
+            return comparison
+        try:
+            stored = self.connection.stored_files(comparison.left.keys(), on_event=self.display.show)
+            async with aclosing(stored) as entries:  # type: ignore[type-var]
+                async for entry in entries:
+                    if (unchanged := comparison.look_at(entry)) is not None:
+                        ended(unchanged)
+        except Forbidden:
+            self.display.remark("this token may not list files: each is sent, and the server says which it has")
+        return comparison
 
-    complete: int = 0
-    unchanged: int = 0
-    failed: int = 0
-    sent_bytes: int = 0
-    exit: Exit = Exit.DONE
-
-    def count(self, result: Complete | Failed) -> None:
-        if isinstance(result, Failed):
-            self.failed += 1
-            self.exit = max(self.exit, outcome_of(result.error).exit)
+    async def _delete(self, found: Selected) -> None:
+        """Delete a source whose content is on the server, where that is wanted."""
+        if not self.options.delete_sources:
+            return
+        try:
+            await asyncio.to_thread(delete_source, found)
+        except (ClientError, OSError) as kept:
+            self.tally.fail()
+            self.display.error(outcome_of(kept), str(found.path))
         else:
-            self.complete += 1
-            self.unchanged += result.unchanged
-            self.sent_bytes += result.sent_bytes
-
-    @property
-    def sentence(self) -> str:
-        counts = f"{self.complete} files done, {self.unchanged} of them unchanged; {self.failed} failed"
-        return f"{counts}; {size_words(self.sent_bytes)} sent"
-
-    @property
-    def facts(self) -> Facts:
-        counts = {"complete": self.complete, "unchanged": self.unchanged, "failed": self.failed}
-        return counts | {"sent_bytes": self.sent_bytes}
+            self.tally.deleted += 1
+            self.display.notice("deleted", f"{found.path}: deleted here", {"path": str(found.path)})

@@ -12,7 +12,7 @@ from typing import Final, Literal
 from client.conversation import converse
 from client.credentials import TokenRefused
 from client.errors import ClientError, ConnectionBroken
-from client.growth import FIRST_WINDOWS, NEAR_SECONDS, Growth, growth_by, window_of
+from client.growth import FIRST_WINDOWS, MOST_CONNECTIONS, NEAR_SECONDS, Growth, growth_by, window_of
 from client.progress import Ack, Comparing, Complete, Listener, Ready, Resending, Verifying, Waiting
 from client.read_ahead import ReadAhead
 from client.retry import Patience, asked_delay
@@ -41,7 +41,8 @@ Count = int | Literal["auto"]
 
 
 class Uploader:
-    """One upload. `open_wire` gives a connection that nobody else uses meanwhile, `open_another` one beside it."""
+    """One upload. `open_wire` gives a connection that nobody else uses meanwhile, `open_another` one beside it; `auto`
+    are at `most` so many."""
 
     def __init__(
         self,
@@ -53,6 +54,7 @@ class Uploader:
         speed_limit: SpeedLimit,
         open_another: Opener,
         connections: Count = "auto",
+        most: int = MOST_CONNECTIONS,
     ) -> None:
         self._open_wire = open_wire
         self._source = source
@@ -69,7 +71,7 @@ class Uploader:
         self._their_leaves: list[bytes] = []
         self._compared = False
         self._sent_bytes = self._resumed_at = self._furthest = 0
-        self._open_another, self._connections = open_another, connections
+        self._open_another, self._connections, self._most = open_another, connections, most
         self._frames, self._meter = FrameSize(), Meter()
         self._growth: Growth | None = None
         self._divided = False
@@ -109,7 +111,7 @@ class Uploader:
         """One connection to its end, with others beside it where they help."""
         self._failure, self._divided = None, False
         may_grow = self._connections == "auto" and self._source.seekable
-        self._growth = growth_by(bears_losses=wire.bears_losses) if may_grow else None
+        self._growth = growth_by(bears_losses=wire.bears_losses, most=self._most) if may_grow else None
         self._sender.connected()
         self._listener(wire.connected(self._name))
         watching = asyncio.create_task(self._watch(wire))

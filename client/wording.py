@@ -56,8 +56,9 @@ def waiting_words(seconds: float, reason: str) -> str:
     return f"waiting for the network, retrying in {max(1, math.ceil(seconds))} s ({printable(reason)})"
 
 
-def line_of(event: Event, *, verbose: bool = False) -> str | None:
-    """The line that stays on the screen for an event; None for those that only move a bar, or are for the `verbose`."""
+def line_of(event: Event, *, verbose: bool = False, several: bool = False) -> str | None:
+    """The line that stays on the screen for an event; None for those that only move a bar, or are for the `verbose`: so
+    is each of `several` files that is unchanged."""
     name = printable(event.name)
     match event:
         case Connected() if verbose:
@@ -79,6 +80,8 @@ def line_of(event: Event, *, verbose: bool = False) -> str | None:
                 if name
                 else waiting_words(event.seconds, event.reason)
             )
+        case Complete(unchanged=True) | Downloaded(unchanged=True) if several and not verbose:
+            return None
         case Complete():
             return f"{name}: {_completed(event)}"
         case Downloaded(unchanged=True):
@@ -112,3 +115,8 @@ def error_line(outcome: Outcome, name: str) -> str:
         if name
         else f"towline: {printable(outcome.message)}"
     )
+
+
+def count_words(count: int, noun: str) -> str:
+    """`1 file`, `1,000 files`."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

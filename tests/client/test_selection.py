@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from client.exclusion import Exclusion
 from client.selection import Selection, select
 
 
@@ -193,3 +194,42 @@ def test_an_empty_folder_is_named_and_is_no_failure(here: Path) -> None:
     assert selection.items == []
     assert reasons(selection) == {"empty": "there is no file in it"}
     assert failures(selection) == []
+
+
+def excluding(*patterns: str) -> Selection:
+    return select([Path("photos"), Path("notes.tmp")], exclusion=Exclusion(patterns))
+
+
+def test_what_matches_a_pattern_is_left_out_with_all_that_is_below_it(here: Path) -> None:
+    write(
+        "photos/cat.jpg",
+        "photos/a.tmp",
+        "photos/2026/b.tmp",
+        "photos/cache/c.jpg",
+        "photos/2026/cache/d.jpg",
+        "notes.tmp",
+    )
+    write("photos/cache.jpg", "photos/2026/keep.tmp")
+    os.mkfifo("photos/cache/pipe")
+    selection = excluding("*.tmp", "!keep.tmp", "cache/", "/cat.jpg")
+    assert names(selection) == ["photos/2026/keep.tmp", "photos/cache.jpg"]
+    assert sorted(map(str, selection.excluded)) == [
+        "notes.tmp",
+        "photos/2026/b.tmp",
+        "photos/2026/cache",
+        "photos/a.tmp",
+        "photos/cache",
+        "photos/cat.jpg",
+    ]
+    assert selection.skipped == []
+
+
+def test_a_pattern_of_a_way_begins_at_the_folder_that_was_named(here: Path) -> None:
+    write("photos/2026/a", "photos/old/2026/a", "notes.tmp")
+    assert names(excluding("/2026")) == ["photos/old/2026/a", "notes.tmp"]
+    assert names(excluding("old/2026/a", "notes.*")) == ["photos/2026/a"]
+
+
+def test_a_pattern_that_is_none_is_refused() -> None:
+    with pytest.raises(ValueError, match="!"):
+        Exclusion(["!"])

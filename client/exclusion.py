@@ -1,0 +1,17 @@
+"""What of a folder is not to be uploaded: patterns as in a `.gitignore` file (gitignore(5)). No I/O."""
+
+from collections.abc import Sequence
+
+from pathspec import GitIgnoreSpec
+
+
+class Exclusion:
+    """Some patterns, of which the last one that matches counts. Raises ValueError for what is none."""
+
+    def __init__(self, patterns: Sequence[str]) -> None:
+        self._spec = GitIgnoreSpec.from_lines(patterns)
+
+    def covers(self, way: str, *, is_folder: bool) -> bool:
+        """Whether a file or folder is excluded: `way` leads there from the folder that was named. What is below an
+        excluded folder is never looked at, so that no pattern takes it in again."""
+        return self._spec.match_file(f"{way}/" if is_folder else way)

@@ -1,0 +1,96 @@
+"""Many uploads at once: the small files follow one another on one connection, each large one that is on its way has a
+connection of its own, with its own lease.
+
+There are at most so many connections as files at a time were asked for. Where fewer large files are on their way, each
+may take several (`client.growth`), so that all together stay as many as one alone would take.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Final
+
+from client.growth import MOST_CONNECTIONS
+from client.kept_wire import KeptWire
+from client.lanes import Lanes
+from client.pipeline import Pipeline
+from client.progress import Complete, Failed
+from client.small_files import Item, SmallFile, SmallFileReader
+from client.wire import Opener
+
+AT_ONCE: Final = 4
+"""Files at a time, when nothing else is said."""
+
+UploadOne = Callable[[Item, Opener, int], Coroutine[None, None, Complete | Failed]]
+"""Uploads a large file on such a connection and at most so many beside it."""
+
+
+class ManyUploads:
+    """`count` files at a time of those that the reader reads. `own` is the first connection; `open_another` opens those
+    beside it."""
+
+    def __init__(
+        self,
+        reader: SmallFileReader,
+        pipeline: Callable[[AsyncIterator[list[SmallFile]]], Pipeline],
+        upload_one: UploadOne,
+        own: KeptWire,
+        open_another: Opener,
+        count: int,
+    ) -> None:
+        self._reader, self._upload_one = reader, upload_one
+        self._own, self._open_another, self._count = own, open_another, count
+        self._pipeline = pipeline(self._small_files())
+        self._lanes: Lanes[Complete | Failed] = Lanes()
+        self._large: asyncio.Queue[Item | None] = asyncio.Queue()
+        self._busy = 0
+        self._all_read = False
+
+    def results(self) -> AsyncIterator[Complete | Failed]:
+        """Raises what makes the rest vain too. Cancelling it leaves what is on its way resumable."""
+        return self._lanes.results(self._first_lane, *[self._further_lane] * (self._count - 1))
+
+    async def _first_lane(self) -> None:
+        """The small files, then large ones like the others."""
+        async for result in self._pipeline.results():
+            self._lanes.tell(result)
+        await self._large_files(self._own)
+
+    async def _further_lane(self) -> None:
+        wire = KeptWire(self._open_another)
+        try:
+            await self._large_files(wire)
+        finally:
+            await wire.close()
+
+    async def _large_files(self, wire: KeptWire) -> None:
+        while (item := await self._large.get()) is not None:
+            self._busy += 1
+            try:
+                self._lanes.tell(await self._upload_one(item, wire.exclusive, self._fair_share))
+            finally:
+                self._busy -= 1
+        self._large.put_nowait(None)
+
+    @property
+    def _fair_share(self) -> int:
+        """How many connections each of those that are on their way, or soon are, may have."""
+        waiting = self._large.qsize() - self._all_read
+        return MOST_CONNECTIONS // min(self._count, self._busy + waiting)
+
+    async def _small_files(self) -> AsyncIterator[list[SmallFile]]:
+        """What the reader reads; what it finds else goes its own way."""
+        async for files in self._reader.files():
+            self._hand_on()
+            yield files
+        self._hand_on()
+        self._all_read = True
+        self._large.put_nowait(None)
+
+    def _hand_on(self) -> None:
+        for item in self._reader.large:
+            self._large.put_nowait(item)
+        for unchanged in self._reader.unchanged:
+            self._lanes.tell(unchanged)
+        for failed in self._reader.failed:
+            self._lanes.tell(failed)
+        self._reader.forget()

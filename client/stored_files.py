@@ -1,0 +1,59 @@
+"""What a server has under some names, asked for once: the part of its listing in which they are."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import aclosing
+from typing import Final
+
+from client.errors import ConnectionBroken
+from client.progress import Listener, Waiting
+from client.retry import Patience, asked_delay
+from transfer.protocol.errors import TransferError
+from transfer.protocol.messages import FileEntry
+
+OTHERS: Final = 10_000
+OTHERS_FOR_EACH: Final = 10
+"""Of files that nobody asked for a listing may have so many, and so many for each that was: reading on would cost more
+than whoever asks would spare."""
+
+ListFiles = Callable[[str], AsyncIterator[FileEntry]]
+"""The files whose names begin so, in the order of their names."""
+
+
+async def stored_files(
+    list_files: ListFiles, names: Collection[str], patience: Patience, listener: Listener
+) -> AsyncIterator[FileEntry]:
+    """The entries of those `names` that the server has; perhaps not all, among many others. After a break the listing
+    begins anew, and an entry may come twice. Raises Forbidden, GaveUp, CannotConnect."""
+    while names:
+        try:
+            async with aclosing(_wanted(list_files, names)) as entries:  # type: ignore[type-var]
+                async for entry in entries:
+                    patience.progressed()
+                    yield entry
+            return
+        except (ConnectionBroken, TransferError) as error:
+            if isinstance(error, TransferError) and not error.retryable:
+                raise
+            seconds = patience.next_delay(str(error), at_least=asked_delay(error))
+            listener(Waiting(name="", seconds=seconds, reason=str(error)))
+            await asyncio.sleep(seconds)
+
+
+async def _wanted(list_files: ListFiles, names: Collection[str]) -> AsyncIterator[FileEntry]:
+    first, last = min(names), max(names)
+    left = OTHERS + OTHERS_FOR_EACH * len(names)
+    async with aclosing(list_files(_common_beginning(first, last))) as entries:  # type: ignore[type-var]
+        async for entry in entries:
+            name = str(entry.name)
+            if name in names:
+                yield entry
+            else:
+                left -= 1
+            if name >= last or not left:
+                return
+
+
+def _common_beginning(one: str, other: str) -> str:
+    length = next((place for place, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), len(one))
+    return one[:length]
