@@ -15,20 +15,22 @@ from client.congestion import CongestionChoice
 from client.credentials import Credentials
 from client.credentials import Source as TokenSource
 from client.downloader import Downloader
-from client.errors import CannotConnect, ClientError, ConnectionBroken, GaveUp
+from client.errors import ClientError, stops_everything
 from client.growth import MOST_CONNECTIONS
 from client.http import HttpApi, UnfinishedUpload, WhoAmI, base_url
 from client.kept_wire import KeptWire
 from client.link_urls import parse_link
 from client.links import Links
 from client.many import AT_ONCE, ManyUploads
+from client.many_downloads import ManyDownloads, Offered
 from client.pipeline import Pipeline
-from client.progress import Complete, Failed, Listener, ignore
+from client.progress import Complete, Downloaded, Failed, Listener, ignore
 from client.retry import GIVE_UP_AFTER, Patience
 from client.small_files import Item, SmallFile, SmallFileReader, read_small
 from client.source import Source, UploadSource, open_source
 from client.speed import SpeedLimit
-from client.stored_files import stored_files
+from client.stored_files import persistently, stored_files
+from client.target_folder import TargetFolder
 from client.tls import tls_context
 from client.token_sources import TokenGiven, token_source
 from client.tunnel import Tunnel, open_tunnel
@@ -37,7 +39,7 @@ from client.visitor import visitor_id
 from client.wire import Opener, Wire, open_wire
 from transfer.protocol import limits
 from transfer.protocol.digest import DEFAULT_ALGORITHM, UnsupportedAlgorithm, check_algorithm
-from transfer.protocol.errors import BadMessage, Superseded, TransferError, Unauthorized, UnsupportedDigest
+from transfer.protocol.errors import BadMessage, TransferError, UnsupportedDigest
 from transfer.protocol.errors import InvalidName as InvalidNameError
 from transfer.protocol.messages import EchoMessage, ErrorMessage, FileEntry, IfExists, TextHeader, UploadHeader
 from transfer.protocol.names import InvalidName, Name
@@ -263,6 +265,27 @@ class Connection:
         """What is directly below `prefix`: folders by name, each up to and with its `/`, then files."""
         return self._http.list_level(prefix, sort)
 
+    def download_many(
+        self,
+        offered: Iterable[Offered],
+        folder: TargetFolder,
+        *,
+        force: bool = False,
+        parallel: int = AT_ONCE,
+        on_event: Listener = ignore,
+    ) -> AsyncIterator[Downloaded | Failed]:
+        """Download files to their places in a folder, `parallel` at a time. One that fails gives `Failed`, and the rest
+        goes on. Raises GaveUp, CannotConnect, Unauthorized."""
+
+        def downloader(listener: Listener) -> Downloader:
+            return Downloader(self._http, Patience(self._give_up_after), listener, self._speed_limit)
+
+        return ManyDownloads(offered, folder, downloader, on_event, count=parallel, force=force).results()
+
+    def files_below(self, prefix: str, *, on_event: Listener = ignore) -> AsyncIterator[FileEntry]:
+        """As `list_files`, through any number of breaks; after one, entries come twice."""
+        return persistently(lambda: self.list_files(prefix), Patience(self._give_up_after), on_event)
+
     def list_files(self, prefix: str = "", *, q: str = "", sort: str = "name") -> AsyncIterator[FileEntry]:
         """All files whose names begin with `prefix`."""
         return self._http.list_files(prefix, q=q, sort=sort)
@@ -353,11 +376,6 @@ def checked_count(connections: Count) -> Count:
     if connections != "auto" and not 1 <= connections <= MOST_ASKED_FOR:
         raise ValueError(f"{connections} connections: 1 to {MOST_ASKED_FOR}, or auto")
     return connections
-
-
-def stops_everything(error: Exception) -> bool:
-    """Whether further uploads of the same run are in vain too."""
-    return isinstance(error, CannotConnect | GaveUp | Superseded | ConnectionBroken | Unauthorized)
 
 
 def upload_header(name: str, *, digest_algorithm: str, **fields: object) -> UploadHeader:

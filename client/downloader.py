@@ -18,14 +18,22 @@ from typing import Final, ParamSpec, Protocol, TypeVar
 
 from client.errors import ClientError, ConnectionBroken
 from client.http import Content, ContentInfo, parse_name
-from client.partial import TAG_CHARACTERS, HashedFile, PartialFile, TargetTaken, size_of_regular, target_of
+from client.partial import (
+    TAG_CHARACTERS,
+    HashedFile,
+    PartialFile,
+    TargetTaken,
+    remove_stale_partials,
+    restore_time,
+    size_of_regular,
+    target_of,
+)
 from client.progress import Comparing, Downloaded, Listener, Received, Receiving, Waiting
 from client.retry import Patience, asked_delay
 from client.speed import SpeedLimit, slowed
 from transfer.protocol.digest import Digest
 from transfer.protocol.errors import NotFound, TransferError
 from transfer.protocol.limits import MIB
-from transfer.protocol.messages import FileEntry
 from transfer.protocol.names import Name
 
 WRITE_BYTES: Final = MIB
@@ -63,6 +71,17 @@ class Wanted:
         return sha256(f"{self.etag}\n{self.digest}".encode()).hexdigest()[:TAG_CHARACTERS]
 
 
+class Described(Protocol):
+    """What a listing says of a file."""
+
+    @property
+    def size(self) -> int: ...
+    @property
+    def digest(self) -> Digest: ...
+    @property
+    def modified(self) -> datetime | None: ...
+
+
 @dataclass(slots=True)
 class Progress:
     """What one call did so far."""
@@ -86,7 +105,7 @@ class Contents(Protocol):
         """The content from `offset` on while its ETag is still `etag`; else another content, from its beginning."""
         ...
 
-    async def find(self, name: str) -> FileEntry | None:
+    async def find(self, name: str) -> Described | None:
         """Its entry in the listing, where the caller may see one."""
         ...
 
@@ -102,24 +121,32 @@ class Downloader:
         self._speed_limit = speed_limit
         self._progress = Progress()
         self._partial: PartialFile | None = None
+        self._entry: Described | None = None
         # One thread, so that a cancelled write has ended before the file is closed.
         self._thread = ThreadPoolExecutor(1, "towline-download")
 
     async def download(self, name: str, to: Path | str | None = None, *, force: bool = False) -> Path:
         """Fetch `name` to `to`, the last part of the name by default; into `to` where that is a folder."""
         wanted_name = parse_name(name)
+        target = await self._in_thread(target_of, wanted_name.last, to)
+        await self.fetch(wanted_name, target, force=force)
+        await asyncio.to_thread(remove_stale_partials, [target])
+        return target
+
+    async def fetch(self, name: Name, target: Path, *, force: bool, entry: Described | None = None) -> None:
+        """Fetch `name` to just this place, in a folder that is there. `entry` is what a listing has just said of it."""
+        self._entry = entry
         try:
-            target = await self._in_thread(target_of, wanted_name.last, to)
-            return await self._persist(wanted_name, target, force=force)
+            await self._persist(name, target, force=force)
         finally:
             await self._drop_partial()
             self._thread.shutdown(wait=False)
 
-    async def _persist(self, name: Name, target: Path, *, force: bool) -> Path:
+    async def _persist(self, name: Name, target: Path, *, force: bool) -> None:
         while True:
             try:
                 if await self._attempt(name, target, force=force):
-                    return target
+                    return
             except ConnectionBroken as broken:
                 await self._pause(name, broken)
             except TransferError as error:
@@ -143,6 +170,7 @@ class Downloader:
         """Whether the target has the content now; False when what came was wrong and is to be fetched again."""
         wanted = await self._describe(name)
         if await self._is_there(name, target, wanted, force=force):
+            await self._in_thread(restore_time, target, wanted.modified)
             self._tell_end(name, target, wanted, unchanged=True)
             return True
         partial = await self._partial_of(name, target, wanted)
@@ -159,7 +187,7 @@ class Downloader:
     async def _describe(self, name: Name) -> Wanted:
         """The listing has the exact time of change, HTTP's headers whole seconds (RFC 9110, section 8.8.2)."""
         info: ContentInfo = await self._api.content_info(str(name))
-        entry = await self._api.find(str(name))
+        entry, self._entry = self._entry or await self._api.find(str(name)), None
         digest = info.digest or (entry.digest if entry is not None else None)
         if digest is None:
             raise NotFound(f"the server does not say which digest {str(name)!r} has")

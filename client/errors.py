@@ -1,5 +1,7 @@
 """What a client raises beside the protocol's own errors (`transfer.protocol.errors`)."""
 
+from transfer.protocol.errors import Superseded, Unauthorized
+
 
 class ClientError(Exception):
     """The root. `str()` says what happened and what to do next."""
@@ -70,3 +72,8 @@ class KeyringFailed(ClientError):
 
     def __str__(self) -> str:
         return f"the keyring cannot be used ({self.reason}): unlock it, or `towline login --store file`"
+
+
+def stops_everything(error: Exception) -> bool:
+    """Whether further transfers of the same run are in vain too."""
+    return isinstance(error, CannotConnect | GaveUp | Superseded | ConnectionBroken | Unauthorized)

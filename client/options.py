@@ -143,14 +143,7 @@ Connections = Annotated[
     ),
 ]
 Parallel = Annotated[
-    int,
-    typer.Option(
-        "--parallel",
-        metavar="N",
-        min=1,
-        max=MOST_ASKED_FOR,
-        help="So many files at a time, each large one by its own way.",
-    ),
+    int, typer.Option("--parallel", metavar="N", min=1, max=MOST_ASKED_FOR, help="How many files to move at a time.")
 ]
 Exclude = Annotated[
     list[str] | None,

@@ -9,6 +9,7 @@ import fcntl
 import os
 import re
 import stat
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from datetime import datetime
 from hashlib import sha256
@@ -24,6 +25,7 @@ SUFFIX: Final = ".towline-part"
 TAG_CHARACTERS: Final = 16
 HASH_BYTES: Final = 8 * MIB
 MAX_FILE_NAME_BYTES: Final = 255
+_PARTIAL: Final = re.compile(rf"\.(.+)\.[0-9a-f]{{{TAG_CHARACTERS}}}{re.escape(SUFFIX)}", re.DOTALL)
 
 
 class TargetTaken(ClientError):
@@ -127,8 +129,6 @@ class PartialFile(HashedFile):
         else:
             self._rename_to_free_target()
         _sync_folder(self._target.parent)
-        with suppress(OSError):  # the download has succeeded, whatever else lies about
-            _remove_stale_partials(self._target)
 
     def _rename_to_free_target(self) -> None:
         """A link fails when the target is there, a rename would replace it; some file systems have no links."""
@@ -142,6 +142,13 @@ class PartialFile(HashedFile):
             os.rename(self._path, self._target)
         else:
             self._path.unlink()
+
+
+def restore_time(path: Path, modified: datetime | None) -> None:
+    """Give a file that has the right content its time of change too, where one may."""
+    if modified is not None:
+        with suppress(PermissionError):
+            os.utime(path, ns=(nanoseconds_of(modified),) * 2, follow_symlinks=False)
 
 
 def target_of(file_name: str, to: Path | str | None) -> Path:
@@ -209,14 +216,23 @@ def _is_at(path: Path, descriptor: int) -> bool:
         return False
 
 
-def _remove_stale_partials(target: Path) -> None:
-    """Remove the partial files of other contents for this target, unless somebody is writing them."""
-    pattern = re.compile(rf"\.{re.escape(_fitting(target.name))}\.[0-9a-f]{{{TAG_CHARACTERS}}}{re.escape(SUFFIX)}")
-    with os.scandir(target.parent) as entries:
-        stale = [Path(entry.path) for entry in entries if pattern.fullmatch(entry.name)]
-    for path in stale:
+def remove_stale_partials(targets: Iterable[Path]) -> None:
+    """Remove the partial files of other contents for targets that are there, unless somebody is writing them. What
+    cannot be removed stays: the downloads have succeeded, whatever else lies about."""
+    names: dict[Path, set[str]] = {}
+    for target in targets:
+        names.setdefault(target.parent, set()).add(_fitting(target.name))
+    for folder, complete in names.items():
+        with suppress(OSError):
+            _remove_partials_of(folder, complete)
+
+
+def _remove_partials_of(folder: Path, complete: Collection[str]) -> None:
+    with os.scandir(folder) as entries:
+        found = [(Path(entry.path), _PARTIAL.fullmatch(entry.name)) for entry in entries]
+    for path in (path for path, partial in found if partial is not None and partial[1] in complete):
         with suppress(TargetBusy, FileNotFoundError):
-            descriptor = _open_locked(path, target)
+            descriptor = _open_locked(path, path)
             path.unlink()
             os.close(descriptor)
 

@@ -23,11 +23,22 @@ ListFiles = Callable[[str], AsyncIterator[FileEntry]]
 async def stored_files(
     list_files: ListFiles, names: Collection[str], patience: Patience, listener: Listener
 ) -> AsyncIterator[FileEntry]:
-    """The entries of those `names` that the server has; perhaps not all, among many others. After a break the listing
-    begins anew, and an entry may come twice. Raises Forbidden, GaveUp, CannotConnect."""
-    while names:
+    """The entries of those `names` that the server has; perhaps not all, among many others. An entry may come twice, as
+    of `persistently`. Raises Forbidden, GaveUp, CannotConnect."""
+    if names:
+        async with aclosing(persistently(lambda: _wanted(list_files, names), patience, listener)) as entries:  # type: ignore[type-var]
+            async for entry in entries:
+                yield entry
+
+
+async def persistently(
+    begin: Callable[[], AsyncIterator[FileEntry]], patience: Patience, listener: Listener
+) -> AsyncIterator[FileEntry]:
+    """A listing through any number of breaks: after each it begins anew, and entries come twice. Raises Forbidden,
+    GaveUp, CannotConnect."""
+    while True:
         try:
-            async with aclosing(_wanted(list_files, names)) as entries:  # type: ignore[type-var]
+            async with aclosing(begin()) as entries:  # type: ignore[type-var]
                 async for entry in entries:
                     patience.progressed()
                     yield entry

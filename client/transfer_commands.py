@@ -10,6 +10,7 @@ import typer
 
 from client.connection import ConnectionOptions, visit
 from client.display import Display, choose_display
+from client.download_command import DownloadCommand, DownloadOptions
 from client.link_commands import check_request_link, given_password
 from client.link_urls import is_url
 from client.many import AT_ONCE
@@ -159,12 +160,22 @@ def upload(
 
 
 def download(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The file's name on the server, or a share link.")],
+    names: Annotated[
+        list[str],
+        typer.Argument(metavar="NAME", help="Files on the server, folders there with / at their end, or a share link."),
+    ],
     *,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="PATH", help="A file or a folder to write to.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", "-f", help="Replace a file that has other content.")] = False,
+    force: Annotated[bool, typer.Option("--force", "-f", help="Replace files that have other content.")] = False,
+    recursive: Annotated[
+        bool, typer.Option("--recursive", "-r", help="NAME is a folder there, also without / at its end.")
+    ] = False,
+    checksum: Annotated[
+        bool, typer.Option("--checksum", help="Compare digests where size and time of change are the same, too.")
+    ] = False,
+    parallel: Parallel = AT_ONCE,
     server: Server = DEFAULT_SERVER,
     ca_file: CaFile = None,
     token_file: TokenFile = None,
@@ -172,26 +183,28 @@ def download(
     limit_rate: LimitRate = None,
     as_json: Json = False,
     quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
-    """Download a file, or go on with a download that was interrupted.
+    """Download files and folders, or go on with downloads that were interrupted.
 
     Until its digest was found right, the content is beside its place, in
-    .NAME.….towline-part.
+    .NAME.….towline-part. A folder becomes one here; what has the same size and
+    time of change already is passed over.
 
     Examples:
       towline download photos/cat.jpg               to cat.jpg here
       towline download photos/cat.jpg -o pictures   into the folder pictures
       towline download cat.jpg -o old.jpg --force   in place of what is there
+      towline download photos/                      all of it, into photos here
+      towline download photos/2026/ -o best         all of it, into best
       towline download https://...                  by a link that somebody gave
     """
-    if output == Path("-"):
-        raise typer.BadParameter("a download goes to a file, not to stdout", param_hint="--output")
-    if is_url(name) and token_file is not None:
-        raise typer.BadParameter("who downloads by a link needs no token", param_hint="--token-file")
+    _check_names(names, output, token_file)
+    options = DownloadOptions(force=force, recursive=recursive, parallel=parallel, by_digest=checksum)
 
     async def fetch_shared(display: Display, password: str | None) -> Exit:
         await download_shared(
-            name,
+            names[0],
             output,
             password=password,
             force=force,
@@ -205,15 +218,31 @@ def download(
     async def fetch(display: Display) -> Exit:
         to_server = connection_to(server, ca_file, token_file, give_up_after=give_up_after, limit_rate=limit_rate)
         async with to_server as connection:
-            await connection.download(name, output, force=force, on_event=display.show)
-        return Exit.DONE
+            command = DownloadCommand(connection, display, options)
+            if len(names) > 1 or recursive or names[0].endswith("/"):
+                return await command.several(names, output)
+            return await command.one(names[0], output)
 
     def work(display: Display) -> Coroutine[None, None, Exit]:
-        if is_url(name):
+        if is_url(names[0]):
             return _with_password(lambda password: fetch_shared(display, password))
         return fetch(display)
 
-    run(choose_display(as_json=as_json, quiet=quiet), work)
+    run(choose_display(as_json=as_json, quiet=quiet, verbose=verbose), work)
+
+
+def _check_names(names: Sequence[str], output: Path | None, token_file: Path | None) -> None:
+    """Raises BadParameter for what does not go together."""
+    if output == Path("-"):
+        raise typer.BadParameter("a download goes to a file, not to stdout", param_hint="--output")
+    if any(is_url(name) for name in names):
+        if len(names) > 1:
+            raise typer.BadParameter("a share link stands alone", param_hint="NAME")
+        if token_file is not None:
+            raise typer.BadParameter("who downloads by a link needs no token", param_hint="--token-file")
+        return
+    for name in names:
+        typed_name(name)
 
 
 def _check_sources(paths: Sequence[str], name: str | None, prefix: str) -> None:

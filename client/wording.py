@@ -57,8 +57,10 @@ def waiting_words(seconds: float, reason: str) -> str:
 
 
 def line_of(event: Event, *, verbose: bool = False, several: bool = False) -> str | None:
-    """The line that stays on the screen for an event; None for those that only move a bar, or are for the `verbose`: so
-    is each of `several` files that is unchanged."""
+    """The line that stays on the screen for an event; None for those that only move a bar, or are for the `verbose`: of
+    `several` files that is what is unchanged, and that a download begins."""
+    if several and not verbose and _is_routine(event):
+        return None
     name = printable(event.name)
     match event:
         case Connected() if verbose:
@@ -80,8 +82,6 @@ def line_of(event: Event, *, verbose: bool = False, several: bool = False) -> st
                 if name
                 else waiting_words(event.seconds, event.reason)
             )
-        case Complete(unchanged=True) | Downloaded(unchanged=True) if several and not verbose:
-            return None
         case Complete():
             return f"{name}: {_completed(event)}"
         case Downloaded(unchanged=True):
@@ -92,6 +92,14 @@ def line_of(event: Event, *, verbose: bool = False, several: bool = False) -> st
         case Failed():
             return f"{name}: {printable(outcome_of(event.error).message)}"
     return None
+
+
+def _is_routine(event: Event) -> bool:
+    """Whether it happens to so many of several files that lines of it would hide the others."""
+    match event:
+        case Receiving(offset=0) | Complete(unchanged=True) | Downloaded(unchanged=True):
+            return True
+    return False
 
 
 def _connected(event: Connected) -> str:
