@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from client.access_commands import login, logout, whoami
+from client.doctor import doctor
 from client.extensions import add_commands_of_others
 from client.file_commands import cancel, ls, mv, rm, uploads
 from client.help import HelpfulCommand, HelpfulGroup, help_columns
@@ -83,6 +84,7 @@ _COMMANDS: Mapping[str, tuple[Callable[..., None], ...]] = {
     "Access": (login, logout, whoami),
     "Links for people without a token": (share, request, links, unlink),
     "Messages": (echo, proxy),
+    "When something is wrong": (doctor,),
 }
 for _panel, _commands in _COMMANDS.items():
     for _command in _commands:

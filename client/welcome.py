@@ -25,7 +25,7 @@ ELSEWHERE: Final[tuple[Row, ...]] = (
 THEN: Final[tuple[Row, ...]] = (
     ("uploads, cancel", "what is not complete, and how to go on"),
     ("share, request", "links for people without a token"),
-    ("echo", "whether the server answers, and how far it is"),
+    ("doctor", "what is wrong between here and the server, and what mends it"),
 )
 MORE: Final = "`towline COMMAND --help` has examples of each, `towline --help` lists them all."
 

@@ -61,13 +61,13 @@ def delays() -> Iterator[float]:
     return _backoff(initial_delay=0.5, min_delay=0.5, max_delay=30.0)
 
 
-def websocket_url(server: str) -> str:
-    """The `/ws` of `http(s)://host[:port][/path]`. Raises CannotConnect."""
+def websocket_url(server: str, path: str = "/ws") -> str:
+    """The WebSocket at a path below `http(s)://host[:port][/path]`. Raises CannotConnect."""
     parts = urlsplit(server)
     schemes = {"http": "ws", "https": "wss"}
     if parts.scheme not in schemes or not parts.hostname:
         raise CannotConnect(server, "a server is written like http://127.0.0.1:8000 or https://files.example.org")
-    return urlunsplit((schemes[parts.scheme], parts.netloc, parts.path.rstrip("/") + "/ws", "", ""))
+    return urlunsplit((schemes[parts.scheme], parts.netloc, parts.path.rstrip("/") + path, "", ""))
 
 
 class _Connection(ClientConnection):
@@ -234,11 +234,13 @@ async def open_wire(
     tls: SSLContext | None = None,
     max_size: int = limits.MAX_REPLY_BYTES,
     congestion: CongestionChoice = "system",
+    path: str = "/ws",
+    ping_seconds: float | None = PING_SECONDS,
 ) -> AsyncIterator[Wire]:
     """Connect to a server, for messages of at most `max_size` bytes; without `tls`, one with TLS has to be one that the
     system trusts. Raises ConnectionBroken when trying again may help, else CannotConnect; and the server's own refusal,
     which may be `retryable`: TokenRefused, TooMany."""
-    url = websocket_url(server)
+    url = websocket_url(server, path)
     credentials = credentials or Credentials(server, without_token(server))
     token = await credentials.current()
     try:
@@ -250,7 +252,7 @@ async def open_wire(
             compression=None,
             max_size=max_size,
             open_timeout=OPEN_SECONDS,
-            ping_interval=PING_SECONDS,
+            ping_interval=ping_seconds,
             ping_timeout=PONG_SECONDS,
             close_timeout=2,
             proxy=None,
