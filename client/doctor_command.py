@@ -31,6 +31,7 @@ from transfer.protocol.errors import Forbidden, Unauthorized
 
 COLOURS: Final[dict[Verdict, Colour]] = {"ok": "green", "note": "yellow", "problem": "red", "unknown": "cyan"}
 NAME_COLUMNS: Final = 14
+MENDING_COLUMNS: Final = 13
 NARROWEST: Final = 40
 
 
@@ -177,23 +178,32 @@ def lines_of(finding: Finding, width: int, *, painted: bool) -> Iterator[str]:
     """The verdict, what it is about, and below it what mends it."""
     verdict = paint(f"{finding.verdict:<7}", COLOURS[finding.verdict], painted=painted)
     indent = 9 + NAME_COLUMNS
-    room = max(width, NARROWEST) - (indent if width >= 2 * indent else 4)
-    first, *rest = textwrap.wrap(printable(finding.sentence), room, break_on_hyphens=False) or [""]
-    heading = f"{verdict}  {finding.check:<{NAME_COLUMNS}}"
-    if width >= 2 * indent:
-        yield heading + first
+    if width < 2 * indent:
+        yield f"{verdict}  {finding.check}"
+        yield from _wrapped(finding.sentence, width, "    ")
     else:
-        yield heading.rstrip()
-        rest.insert(0, first)
-        indent = 4
-    yield from (" " * indent + line for line in rest)
+        first, *rest = _wrapped(finding.sentence, width, " " * indent)
+        yield f"{verdict}  {finding.check:<{NAME_COLUMNS}}{first.lstrip()}"
+        yield from rest
     for kind, lines in finding.mending.items():
-        yield from _mending_lines(kind, lines, indent)
+        for number, line in enumerate(lines):
+            first, *rest = _wrapped(line, width, " " * MENDING_COLUMNS)
+            yield f"{'' if number else f'    {kind}:':<{MENDING_COLUMNS}}{first.lstrip()}"
+            yield from (f"  {each}" for each in rest)
 
 
-def _mending_lines(kind: str, lines: tuple[str, ...], indent: int) -> Iterator[str]:
-    for number, line in enumerate(lines):
-        yield f"{' ' * indent}{kind + ':' if not number else '':<9}{line}"
+def _wrapped(text: str, width: int, indent: str) -> list[str]:
+    """Lines of a text; a word that is longer than a line stays whole, to be copied."""
+    room = max(width, NARROWEST) - 2
+    lines = textwrap.wrap(
+        printable(text),
+        room,
+        initial_indent=indent,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return lines or [""]
 
 
 def _of_failure(path: str, failed: Exception) -> Finding:

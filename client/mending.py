@@ -15,7 +15,7 @@ UPGRADE: Final[Mending] = {
         "proxy_set_header Upgrade $http_upgrade;",
         'proxy_set_header Connection "upgrade";',
     ),
-    "Caddy": ("reverse_proxy 127.0.0.1:8000   # passes it on; take out header_up lines about it",),
+    "Caddy": ("reverse_proxy 127.0.0.1:8000", "passes it on: take out header_up lines about it"),
     "cloud": (
         "AWS: an Application Load Balancer, target group of protocol version HTTP1",
         "Google: a backend service of protocol HTTP or HTTPS, not HTTP2",
@@ -24,14 +24,14 @@ UPGRADE: Final[Mending] = {
 }
 BUFFERING: Final[Mending] = {
     "nginx": ("proxy_buffering off;", "proxy_request_buffering off;"),
-    "Caddy": ("flush_interval -1   # and no request_buffers, no response_buffers",),
+    "Caddy": ("flush_interval -1", "and no request_buffers, no response_buffers"),
     "cloud": (
         "Azure Application Gateway: request and response buffers off",
         "where it cannot be switched off: a balancer of TCP, such as AWS's Network Load Balancer",
     ),
 }
 SIZES: Final[Mending] = {
-    "Towline": ("chunk_size = {chunk_size}   # in towline.toml: smaller messages, for all clients",),
+    "Towline": ("chunk_size = {chunk_size}", "in towline.toml: smaller messages, for all clients"),
     "nginx": ("nothing of its own cuts messages: look at a firewall for web applications, such as ModSecurity",),
     "Caddy": ("nothing of its own cuts messages",),
     "cloud": ("AWS API Gateway takes 128 KB: use an Application Load Balancer instead",),
@@ -46,13 +46,13 @@ IDLE: Final[Mending] = {
     ),
 }
 LOST_SERVER: Final[Mending] = {
-    "nginx": ("proxy_pass http://127.0.0.1:8000;   # where `towline serve` says it listens",),
-    "Caddy": ("reverse_proxy 127.0.0.1:8000   # where `towline serve` says it listens",),
+    "nginx": ("proxy_pass http://127.0.0.1:8000;", "or where `towline serve` says that it listens"),
+    "Caddy": ("reverse_proxy 127.0.0.1:8000", "or where `towline serve` says that it listens"),
     "cloud": ("the target's health check: GET /health/ready",),
 }
 TLS: Final[Mending] = {
     "nginx": ("listen 443 ssl;", "ssl_certificate fullchain.pem;", "ssl_certificate_key privkey.pem;"),
-    "Caddy": ("files.example.org { reverse_proxy 127.0.0.1:8000 }   # it fetches a certificate by itself",),
+    "Caddy": ("files.example.org { reverse_proxy 127.0.0.1:8000 }", "it fetches a certificate by itself"),
     "cloud": ("a listener of HTTPS with a certificate of the provider",),
     "Towline": ("towline serve --tls-cert fullchain.pem --tls-key privkey.pem",),
 }

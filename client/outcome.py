@@ -65,8 +65,8 @@ def outcome_of(error: BaseException) -> Outcome:
         case GaveUp():
             return Outcome(Exit.RESUMABLE, "gave_up", str(error))
         case ConnectionBroken():
-            message = f"the server cannot be reached: {error}; --server or TOWLINE_SERVER says where it is"
-            return Outcome(Exit.FAILED, "unreachable", message)
+            advice = "--server or TOWLINE_SERVER says where it is, `towline doctor` what is wrong"
+            return Outcome(Exit.FAILED, "unreachable", f"the server cannot be reached: {error}; {advice}")
         case KeyboardInterrupt():
             return Outcome(Exit.INTERRUPTED, "interrupted", "interrupted: run the same command to go on")
         case OSError():

@@ -49,6 +49,11 @@ logger = logging.getLogger("towline.client.wire")
 logger.addHandler(logging.NullHandler())
 logger.addFilter(lambda record: record.levelno > logging.DEBUG)
 """What websockets tells at DEBUG has the heads of requests and the beginnings of frames: tokens."""
+NO_UPGRADE_STATUSES: Final = frozenset([200, 404, 426])
+"""What a request is answered with that arrived as no upgrade: a Towline server has nothing else at `/ws`."""
+LOOK_CLOSER: Final = (
+    "it is no Towline server, or a proxy before it passes no WebSockets on; `towline doctor` looks closer"
+)
 BUSY_STATUSES: Final = frozenset([408, 425, 429])
 """A request that came too early, too slowly or too often."""
 
@@ -296,6 +301,8 @@ def _socket_of(connection: ClientConnection) -> TransportSocket | None:
 def _refusal(server: str, refused: InvalidStatus) -> TransferError | ConnectionBroken | CannotConnect:
     """What a server that did not upgrade has said."""
     status, headers, body = refused.response.status_code, refused.response.headers, refused.response.body or b""
+    if status in NO_UPGRADE_STATUSES:
+        return CannotConnect(server, f"it answered HTTP {status} instead of opening a WebSocket: {LOOK_CLOSER}")
     if media_type(headers.get("Content-Type")) == PROBLEM and len(body) <= MAX_PROBLEM_BYTES:
         error = read_problem(body, retry_after=headers.get("Retry-After"))
         if error is not None:
@@ -305,7 +312,7 @@ def _refusal(server: str, refused: InvalidStatus) -> TransferError | ConnectionB
     reason = f"it answered HTTP {status}"
     if process_exception(refused) is None or status in BUSY_STATUSES:
         return ConnectionBroken(reason, retry_after=seconds_of(headers.get("Retry-After")) or 0.0)
-    return CannotConnect(server, reason + (": is this a Towline server?" if status == 404 else ""))
+    return CannotConnect(server, reason)
 
 
 def _reason(failed: Exception) -> str:

@@ -89,7 +89,17 @@ async def test_a_problem_that_says_nothing_leaves_the_status(ask: Ask, body: byt
     async with answering("404 Not Found", PROBLEM, body) as url:
         error = await failure(ask, url)
     assert isinstance(error, CannotConnect)
-    assert str(error).endswith("is this a Towline server?")
+    assert "it answered HTTP 404" in str(error) or "something that was not expected" in str(error)
+    assert "Towline server" in str(error)
+
+
+@pytest.mark.parametrize("status", ["200 OK", "404 Not Found", "426 Upgrade Required"])
+async def test_an_upgrade_that_arrived_as_none_is_told_with_who_looks_closer(status: str) -> None:
+    async with answering(status, PROBLEM, problem("not_found")) as url:
+        error = await failure(upgrade, url)
+    assert isinstance(error, CannotConnect)
+    assert "instead of opening a WebSocket" in str(error)
+    assert str(error).endswith("`towline doctor` looks closer")
 
 
 @either
