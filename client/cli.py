@@ -1,7 +1,8 @@
 """The `towline` command: which commands there are; each is in a module with those of its kind."""
 
+import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from io import TextIOWrapper
 from typing import Annotated
@@ -9,8 +10,10 @@ from typing import Annotated
 import typer
 
 from client.access_commands import login, logout, whoami
+from client.completing import words_so_far
+from client.completion import completion
 from client.doctor import doctor
-from client.extensions import add_commands_of_others
+from client.extensions import add_command_of_others, add_commands_of_others, add_names_of_others
 from client.file_commands import cancel, ls, mv, rm, uploads
 from client.help import HelpfulCommand, HelpfulGroup, help_columns
 from client.lending import lend
@@ -35,9 +38,21 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # there is none when it was closed
             stream.reconfigure(errors="backslashreplace")
-    if arguments := sys.argv[1:]:
+    completed = words_so_far(os.environ)
+    if completed is not None:
+        _prepare_completion(completed)
+    elif arguments := sys.argv[1:]:
         add_commands_of_others(app, arguments)
     app(prog_name="towline", obj=lend)
+
+
+def _prepare_completion(words: Sequence[str]) -> None:
+    """Commands of others are loaded when one of them has been typed; before that their names are enough."""
+    from typer.completion import get_completion_inspect_parameters
+
+    get_completion_inspect_parameters()  # which is what makes the shells known
+    if len(words) < 2 or not add_command_of_others(app, words[0]):
+        add_names_of_others(app)
 
 
 def _show_version(*, wanted: bool) -> None:
@@ -85,6 +100,7 @@ _COMMANDS: Mapping[str, tuple[Callable[..., None], ...]] = {
     "Links for people without a token": (share, request, links, unlink),
     "Messages": (echo, proxy),
     "When something is wrong": (doctor,),
+    "At the prompt": (completion,),
 }
 for _panel, _commands in _COMMANDS.items():
     for _command in _commands:

@@ -24,14 +24,34 @@ OTHERS: Final = "Commands of other packages"
 
 def add_commands_of_others(app: typer.Typer, arguments: Sequence[str]) -> None:
     """Add what these arguments ask for from the entry points: one command, or all of them for a help text."""
-    own = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
-    own |= {group.name for group in app.registered_groups if group.name}
-    if arguments and arguments[0] in own:
+    if arguments and (arguments[0] in _own(app) or add_command_of_others(app, arguments[0])):
         return
-    known = {entry.name: entry for entry in entry_points(group=GROUP) if entry.name not in own}
-    wanted = [known[arguments[0]]] if arguments and arguments[0] in known else list(known.values())
-    for entry in wanted:
+    for entry in _known(app).values():
         _add(app, entry)
+
+
+def add_command_of_others(app: typer.Typer, name: str) -> bool:
+    """Add one, if it is one of theirs. Returns whether it is."""
+    entry = _known(app).get(name)
+    if entry is not None:
+        _add(app, entry)
+    return entry is not None
+
+
+def add_names_of_others(app: typer.Typer) -> None:
+    """Add what can be typed, and load nothing: for a shell that completes."""
+    for name in _known(app):
+        app.command(name)(lambda: None)
+
+
+def _own(app: typer.Typer) -> set[str]:
+    own = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
+    return own | {group.name for group in app.registered_groups if group.name}
+
+
+def _known(app: typer.Typer) -> dict[str, EntryPoint]:
+    own = _own(app)
+    return {entry.name: entry for entry in entry_points(group=GROUP) if entry.name not in own}
 
 
 def _add(app: typer.Typer, entry: EntryPoint) -> None:

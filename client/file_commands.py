@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from client.begun import BegunUploads
+from client.completing import names_on_server, unfinished_on_server
 from client.display import Display, JsonDisplay, PlainDisplay, choose_display
 from client.listing import Layout, SortKey, show_files
 from client.options import DEFAULT_SERVER, CaFile, Json, Quiet, Server, TokenFile, connection_to, given_options
@@ -19,7 +20,9 @@ from transfer.protocol.errors import Exists, TransferError
 
 
 def ls(
-    prefix: Annotated[str, typer.Argument(metavar="PREFIX", help="What names begin with.")] = "",
+    prefix: Annotated[
+        str, typer.Argument(metavar="PREFIX", help="What names begin with.", autocompletion=names_on_server)
+    ] = "",
     *,
     is_long: Annotated[
         bool, typer.Option("--long", "-l", help="A line for each: size, time of last change, sender if known, name.")
@@ -64,7 +67,9 @@ def ls(
 
 
 def mv(
-    old: Annotated[str, typer.Argument(metavar="OLD", help="The file's name on the server.")],
+    old: Annotated[
+        str, typer.Argument(metavar="OLD", help="The file's name on the server.", autocompletion=names_on_server)
+    ],
     new: Annotated[str, typer.Argument(metavar="NEW", help="What it is to be called.")],
     *,
     server: Server = DEFAULT_SERVER,
@@ -94,7 +99,9 @@ def mv(
 
 
 def rm(
-    names: Annotated[list[str], typer.Argument(metavar="NAME", help="Names of files on the server.")],
+    names: Annotated[
+        list[str], typer.Argument(metavar="NAME", help="Names of files on the server.", autocompletion=names_on_server)
+    ],
     *,
     server: Server = DEFAULT_SERVER,
     ca_file: CaFile = None,
@@ -147,7 +154,12 @@ def uploads(
 
 
 def cancel(
-    upload_ids: Annotated[list[str], typer.Argument(metavar="UPLOAD_ID", help="Ids, as `towline uploads` shows.")],
+    upload_ids: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="UPLOAD_ID", help="Ids, as `towline uploads` shows.", autocompletion=unfinished_on_server
+        ),
+    ],
     *,
     server: Server = DEFAULT_SERVER,
     ca_file: CaFile = None,

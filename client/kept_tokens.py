@@ -63,6 +63,11 @@ class KeptTokens:
 
         return Keyring.of_user().find(key)
 
+    def place(self, server: str) -> Place | None:
+        """Where a server's token is; None: there is none."""
+        entry = self._read().servers.get(server_key(server))
+        return None if entry is None else entry.place
+
     def keep(self, server: str, token: SecretStr, place: Place | None = None) -> str:
         """Keep a token, by default in the keyring where there is one; returns where, in words."""
         from client.keyrings import Keyring, has_keyring

@@ -8,6 +8,7 @@ from typing import Annotated, Final, TypeVar
 import typer
 
 from client.columns import in_rows
+from client.completing import names_on_server
 from client.display import Display, choose_display
 from client.errors import ClientError
 from client.link_urls import NoLink, parse_link
@@ -65,7 +66,9 @@ def new_password() -> str:
 
 
 def share(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The file's name on the server.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="The file's name on the server.", autocompletion=names_on_server)
+    ],
     *,
     expires: Expires = "7d",
     downloads: Annotated[

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from client.completing import names_on_server
 from client.connection import ConnectionOptions, visit
 from client.display import Display, choose_display
 from client.download_command import DownloadCommand, DownloadOptions
@@ -162,7 +163,11 @@ def upload(
 def download(
     names: Annotated[
         list[str],
-        typer.Argument(metavar="NAME", help="Files on the server, folders there with / at their end, or a share link."),
+        typer.Argument(
+            metavar="NAME",
+            help="Files on the server, folders there with / at their end, or a share link.",
+            autocompletion=names_on_server,
+        ),
     ],
     *,
     output: Annotated[

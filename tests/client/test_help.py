@@ -20,6 +20,8 @@ from tests.client.command import Towline
 
 COMMANDS = [str(each.callback and each.callback.__name__) for each in app.registered_commands]
 LINK = f"https://files.example.org/r/{'1' * 12}_{'2' * 64}"
+BETWEEN = "|()<"
+"""What a shell takes for the end of a command, and the beginning of another one."""
 PLACEHOLDERS = {"URL": LINK, "https://...": LINK}
 """What an example has in the place of a request link."""
 
@@ -72,8 +74,8 @@ def test_every_command_explains_itself_with_examples(command: str) -> None:
         assert "--json" in shown
 
 
-LOCAL: list[str] = []
-"""Commands that speak with no server."""
+LOCAL = ["completion"]
+"""Commands that speak with no server, or only to find words."""
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -120,10 +122,10 @@ def examples() -> Iterator[tuple[str, str]]:
 
 def calls(example: str) -> Iterator[list[str]]:
     """The words of each call of towline in a line of a shell."""
-    lexer = shlex.shlex(re.split(r" {3,}", example)[0], posix=True, punctuation_chars="|()")
+    lexer = shlex.shlex(re.split(r" {3,}", example)[0], posix=True, punctuation_chars=BETWEEN)
     lexer.whitespace_split = True
     words = [PLACEHOLDERS.get(word, word) for word in lexer]
-    for _, part in groupby(words, key=lambda word: word in ("|", "(", ")")):
+    for _, part in groupby(words, key=lambda word: set(word) <= set(BETWEEN)):
         of_towline = [*dropwhile(lambda word: word != "towline", part)]
         if of_towline:
             yield of_towline[1:]
