@@ -12,6 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Column, Table
 from rich.text import Text
 
+from client.columns import fitted
 from client.outcome import Outcome
 from client.progress import (
     Ack,
@@ -163,7 +164,7 @@ class BarsDisplay:
         self._line(printable(sentence))
 
     def error(self, outcome: Outcome, name: str = "") -> None:
-        self._line(error_line(outcome, name), style="red")
+        self._line(fitted(error_line(outcome, name), self._console.width), style="red")
 
     def show(self, event: Event) -> None:
         line = line_of(event, verbose=self._verbose, several=self._total is not None)

@@ -3,6 +3,7 @@
 Widths are what a terminal shows: some characters take two columns, others none.
 """
 
+import textwrap
 from collections.abc import Sequence
 from itertools import zip_longest
 from typing import Final
@@ -24,6 +25,13 @@ def padded(text: str, width: int, *, to_the_right: bool = False) -> str:
     """The text with spaces after it, or before it, up to a width."""
     spaces = " " * (width - width_of(text))
     return spaces + text if to_the_right else text + spaces
+
+
+def fitted(sentence: str, width: int | None) -> str:
+    """A sentence in lines of so many columns, broken between words: a longer word stays whole, to be copied."""
+    if width is None or width_of(sentence) <= width:
+        return sentence
+    return "\n".join(textwrap.wrap(sentence, width, break_long_words=False, break_on_hyphens=False))
 
 
 def in_columns(texts: Sequence[str], width: int) -> list[str]:

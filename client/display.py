@@ -11,10 +11,12 @@ import sys
 from contextlib import AbstractContextManager
 from dataclasses import fields
 from pathlib import Path
+from shutil import get_terminal_size
 from typing import Protocol, Self, TextIO
 
 from pydantic import BaseModel, JsonValue
 
+from client.columns import fitted
 from client.outcome import Outcome, outcome_of
 from client.progress import Event, Failed
 from client.wording import Facts, error_line, line_of, printable
@@ -174,7 +176,8 @@ class PlainDisplay:
             self._say(printable(sentence))
 
     def error(self, outcome: Outcome, name: str = "") -> None:
-        self._say(error_line(outcome, name))
+        width = get_terminal_size().columns if self._stderr.isatty() else None
+        self._say(fitted(error_line(outcome, name), width))
 
     def _say(self, line: str) -> None:
         try:

@@ -25,10 +25,10 @@ def resuming_command(upload: UnfinishedUpload, origin: Origin | None, options: S
 
 
 def lines_of(upload: UnfinishedUpload, origin: Origin | None, command: str) -> str:
-    """What people read: the name, and three lines about it."""
+    """What people read: the name, and below it what there is to know, and to type."""
     safe = f"{size_words(upload.offset)} of {_size_words(upload)} are safe"
-    state = f"{safe}; {_end_words(upload)}; id {upload.upload_id}"
-    return "\n    ".join(map(printable, [str(upload.name), state, _origin_words(origin), command]))
+    rows = [str(upload.name), f"{safe}; {_end_words(upload)}", f"id {upload.upload_id}", _origin_words(origin), command]
+    return "\n    ".join(map(printable, rows))
 
 
 def facts_of(upload: UnfinishedUpload, origin: Origin | None, command: str) -> dict[str, JsonValue]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import client
-from client.columns import in_columns, in_rows, width_of
+from client.columns import fitted, in_columns, in_rows, width_of
 from tests.client.command import Towline
 from tests.client.terminal import at_terminal
 from tests.server import running
@@ -78,6 +78,20 @@ async def test_ls_sorts_and_searches(towline: Towline, server: str, options: lis
     assert (await towline("ls", *options)).out.split() == shown.split()
     as_json = (await towline("ls", *options, "--json")).objects
     assert [file["name"] for file in as_json] == shown.split()
+
+
+def test_a_sentence_is_broken_between_words_and_no_word_is() -> None:
+    assert fitted("see TOWLINE_SERVER or a-very-long-word", 20) == "see TOWLINE_SERVER\nor a-very-long-word"
+    assert fitted("see TOWLINE_SERVER", 10) == "see\nTOWLINE_SERVER"
+    assert fitted("see TOWLINE_SERVER", None) == "see TOWLINE_SERVER"
+
+
+async def test_an_error_fits_into_a_narrow_terminal(towline: Towline) -> None:
+    towline.environment |= {"COLUMNS": "40", "NO_COLOR": "1", "TOWLINE_SERVER": "http://127.0.0.1:1"}
+    for command in (["ls"], ["rm", "x"]):
+        async with at_terminal(towline, *command) as terminal:
+            shown = await terminal.until("what is wrong")
+        assert "towline: the server cannot be reached:\r\n" in shown
 
 
 async def test_a_terminal_gets_columns_and_is_told_what_there_is(towline: Towline, server: str) -> None:
