@@ -98,7 +98,7 @@ class ServerProcess:
         environment: Mapping[str, str] | None = None,
         module: str = "transfer.cli",
     ) -> None:
-        self._data = data
+        self.data = data
         self._module = module
         self._options = list(options)
         self._environment = dict(environment or {})
@@ -129,16 +129,16 @@ class ServerProcess:
         await self.kill()
 
     async def _start(self) -> None:
-        command = ["-m", self._module, "--port", str(self.port), "--data", str(self._data), *self._options]
+        command = ["-m", self._module, "--port", str(self.port), "--data", str(self.data), *self._options]
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("TOWLINE_")}
         path = os.pathsep.join(filter(None, [str(CHECKOUT), os.environ.get("PYTHONPATH")]))
-        self._data.parent.mkdir(parents=True, exist_ok=True)
+        self.data.parent.mkdir(parents=True, exist_ok=True)
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             *command,
             stdout=PIPE,
             stderr=PIPE,
-            cwd=self._data.parent,
+            cwd=self.data.parent,
             env=inherited | {"PYTHONPATH": path} | self._environment,
         )
         assert self._process.stdout is not None

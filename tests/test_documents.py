@@ -1,6 +1,6 @@
 """The documents say what is so: their commands, their Python and their transcripts run against real servers.
 
-Fenced blocks are told apart by the words after the fence:
+Fenced blocks are told apart by the words after the fence; tests/howto/ runs those of docs/howto/:
 
 - `console`: each line after `$ ` runs in a shell, one after the other in one folder; what follows it is what it prints.
 - `console server`: a server is started in that folder, or killed and started again.
@@ -16,7 +16,7 @@ import json
 import os
 import re
 import sys
-from asyncio.subprocess import DEVNULL, PIPE, STDOUT
+from asyncio.subprocess import PIPE, STDOUT
 from collections.abc import AsyncIterator, Iterator, Mapping
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
@@ -29,7 +29,9 @@ from pydantic.fields import FieldInfo
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
-from tests.server import CHECKOUT, ServerProcess, running
+from tests.consoles import SHOWN_URL, Terminal
+from tests.fences import FENCED, Block, blocks
+from tests.server import CHECKOUT, running
 from transfer import __version__
 from transfer.access.jwt_settings import JwtSettings
 from transfer.protocol import limits
@@ -42,25 +44,9 @@ README: Final = CHECKOUT / "README.md"
 TUTORIAL: Final = CHECKOUT / "docs" / "tutorial.md"
 PROTOCOL: Final = CHECKOUT / "docs" / "protocol.md"
 OPERATIONS: Final = CHECKOUT / "docs" / "operations.md"
-SHOWN_URL: Final = "http://127.0.0.1:8000"
-COMMAND_SECONDS: Final = 120
-KILLED: Final = 128 + 9
 
-_FENCED = re.compile(r"^```(?P<info>[^\n]*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^()\s]+)\)")
 _HEADING = re.compile(r"^#+ (?P<title>.*)$", re.MULTILINE)
-
-
-class Block(NamedTuple):
-    """A fenced block: the words after the fence, and what is in it."""
-
-    info: str
-    text: str
-
-
-def blocks(document: Path, *infos: str) -> list[Block]:
-    found = [Block(match["info"], match["text"]) for match in _FENCED.finditer(document.read_text())]
-    return [block for block in found if block.info in infos]
 
 
 def by_name(path: Path) -> str:
@@ -71,13 +57,13 @@ def by_name(path: Path) -> str:
 
 
 def links(document: Path) -> Iterator[str]:
-    text = _FENCED.sub("", document.read_text())
+    text = FENCED.sub("", document.read_text())
     return (match["target"] for match in _LINK.finditer(text) if "://" not in match["target"])
 
 
 def anchors(document: Path) -> set[str]:
     """How GitHub calls the headings of a document."""
-    titles = (match["title"].lower() for match in _HEADING.finditer(_FENCED.sub("", document.read_text())))
+    titles = (match["title"].lower() for match in _HEADING.finditer(FENCED.sub("", document.read_text())))
     return {re.sub(r"[^\w\- ]", "", title).replace(" ", "-") for title in titles}
 
 
@@ -117,88 +103,6 @@ def test_the_tutorial_shows_this_version() -> None:
 # ---------------------------------------------------------------------------------------------------------- consoles
 
 
-class Step(NamedTuple):
-    """A command, and what is to be seen of it."""
-
-    command: str
-    output: str
-
-
-def steps(block: Block) -> list[Step]:
-    parts = re.split(r"^\$ ", block.text, flags=re.MULTILINE)
-    assert parts[0] == "", f"a console begins with a command: {parts[0]!r}"
-    return [Step(command, output) for command, _, output in (part.partition("\n") for part in parts[1:])]
-
-
-def pattern_of(output: str) -> str:
-    """A regular expression of what a document shows."""
-    lines = output.splitlines()
-    return "".join(
-        r"(?:.*\n)*?" if line == "…" else ".+".join(re.escape(part) for part in line.split("…")) + r"\n"
-        for line in lines
-    )
-
-
-class Terminal:
-    """A person at a shell in `folder`, with the commands that the documents speak of, and one server."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._server = ServerProcess(folder / "towline-data")
-        self._environment = {name: value for name, value in os.environ.items() if not name.startswith("TOWLINE_")}
-        self._is_serving = False
-
-    async def __aenter__(self) -> "Terminal":
-        commands = self._folder / ".bin"
-        commands.mkdir()
-        for name, arguments in {"python": "", "towline": "-m client.cli"}.items():
-            (commands / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" {arguments} "$@"\n')
-            (commands / name).chmod(0o755)
-        self._environment |= {
-            "PATH": f"{commands}:{os.environ['PATH']}",
-            "PYTHONPATH": str(CHECKOUT),
-            "LC_ALL": "C.UTF-8",
-            "XDG_STATE_HOME": str(self._folder / ".state"),
-        }
-        return self
-
-    async def __aexit__(self, *exc_info: object) -> None:
-        if self._is_serving:
-            await self._server.kill()
-
-    async def type(self, block: Block) -> None:
-        """Do what a block shows, and see what it shows."""
-        for step in steps(block):
-            if block.info == "console server":
-                await self._serve(step)
-            else:
-                await self._run(step)
-
-    async def _serve(self, step: Step) -> None:
-        assert step in (Step(f"{command} serve", f"listening on {SHOWN_URL}\n") for command in ("towline", "./run"))
-        if self._is_serving:
-            await self._server.restart()
-        else:
-            await self._server.__aenter__()
-            self._is_serving = True
-        self._environment["TOWLINE_SERVER"] = self._server.url
-
-    async def _run(self, step: Step) -> None:
-        process = await asyncio.create_subprocess_exec(
-            *("bash", "-c", step.command.replace(SHOWN_URL, self._server.url)),
-            cwd=self._folder,
-            env=self._environment,
-            stdin=DEVNULL,
-            stdout=PIPE,
-            stderr=STDOUT,
-        )
-        async with asyncio.timeout(COMMAND_SECONDS):
-            output, _ = await process.communicate()
-        shown = output.decode().replace(self._server.url, SHOWN_URL)
-        assert re.fullmatch(pattern_of(step.output), shown), f"$ {step.command}\n{shown}\ninstead of\n{step.output}"
-        assert process.returncode == (KILLED if "-s KILL" in step.command else 0), step.command
-
-
 @pytest.fixture
 async def terminal(tmp_path: Path) -> AsyncIterator[Terminal]:
     async with Terminal(tmp_path) as terminal:
@@ -215,14 +119,15 @@ async def test_what_the_consoles_show_is_what_happens(document: Path, terminal: 
 
 def test_no_block_has_a_word_after_its_fence_that_nobody_looks_at() -> None:
     known = {"", "sh", "console", "console server", "console setup", "python", "toml", "transcript"}
+    known |= {"nginx", "caddy", "unit"}  # of docs/howto/: tests/howto/ runs them
     for document in DOCUMENTS:
-        assert {match["info"] for match in _FENCED.finditer(document.read_text())} <= known, document.name
+        assert {match["info"] for match in FENCED.finditer(document.read_text())} <= known, document.name
 
 
 # ---------------------------------------------------------------------------------------------------------- settings
 
 
-@pytest.mark.parametrize("block", blocks(OPERATIONS, "toml"))
+@pytest.mark.parametrize("block", [block for document in DOCUMENTS for block in blocks(document, "toml")])
 def test_the_settings_that_are_shown_are_taken(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "towline.toml").write_text(block.text)
     monkeypatch.chdir(tmp_path)

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.test_documents import OPERATIONS, blocks
+from tests.fences import blocks
+from tests.test_documents import OPERATIONS
 from tests.transfer.access.forged_tokens import FORGERIES, told
 from tests.transfer.access.identity_provider import (
     ABSENT,
