@@ -9,7 +9,8 @@ import re
 import shlex
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, STDOUT
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -31,7 +32,14 @@ class Step(NamedTuple):
 def steps(block: Block) -> list[Step]:
     parts = re.split(r"^\$ ", block.text, flags=re.MULTILINE)
     assert parts[0] == "", f"a console begins with a command: {parts[0]!r}"
-    return [Step(command, output) for command, _, output in (part.partition("\n") for part in parts[1:])]
+    return [_step(part) for part in parts[1:]]
+
+
+def _step(part: str) -> Step:
+    """A command may go on in lines that begin with the shell's second prompt."""
+    command, *rest = part.splitlines(keepends=True)
+    typed = [command, *takewhile(lambda line: line.startswith("> "), rest)]
+    return Step("".join(line.removeprefix("> ") for line in typed).rstrip("\n"), "".join(rest[len(typed) - 1 :]))
 
 
 def pattern_of(output: str) -> str:
@@ -86,9 +94,13 @@ class Terminal:
         assert step.output == f"listening on {SHOWN_URL}\n"
         options = re.fullmatch(r"(?:towline|\./run) serve(.*)", step.command)
         assert options is not None, step.command
+        await self.serve(shlex.split(options[1]))
+
+    async def serve(self, options: Sequence[str] = ()) -> None:
+        """Start the server; one that runs is killed, and its port goes over to the new one."""
         if self._is_serving:
             await self.server.kill()
-        port, self.server = self.server.port, ServerProcess(self.server.data, options=shlex.split(options[1]))
+        port, self.server = self.server.port, ServerProcess(self.folder / "towline-data", options=options)
         self.server.port = port
         await self.server.__aenter__()
         self._is_serving = True
