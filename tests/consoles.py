@@ -7,6 +7,7 @@ import asyncio
 import os
 import re
 import shlex
+import shutil
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, STDOUT
 from collections.abc import Mapping, Sequence
@@ -65,6 +66,8 @@ class Terminal:
         self._is_serving = False
 
     async def __aenter__(self) -> "Terminal":
+        (self.folder / "run").symlink_to(CHECKOUT / "run")  # as in a checkout, with something to send
+        shutil.copy(CHECKOUT / "README.md", self.folder)
         commands = self.folder / ".bin"
         commands.mkdir()
         for name, arguments in {"python": "", "towline": "-m client.cli"}.items():
