@@ -25,6 +25,7 @@ from transfer import admission
 from transfer.engine.config import ConnectionLimits, EngineConfig
 from transfer.engine.farewell import Farewell
 from transfer.engine.http import HTTP_PATIENCE, HttpProtocol
+from transfer.engine.payloads import PayloadReader
 from transfer.engine.scope import TRANSPORT
 from transfer.engine.websocket import WebSocketProtocol
 from transfer.protocol.limits import MAX_ECHO_BYTES, MAX_HEAD_BYTES, MAX_HEAD_FIELDS, MAX_MESSAGE_BYTES, MIB
@@ -209,6 +210,22 @@ async def takes_all(websocket: WebSocket) -> None:
     await websocket.accept()
     while (await websocket.receive())["type"] == "websocket.receive":
         await websocket.send_text("taken")
+
+
+async def test_most_of_a_long_message_is_read_to_where_it_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    elsewhere, message = 0, random.Random(1).randbytes(MIB)
+
+    class Reader(PayloadReader):
+        def feed_data(self, data: bytes | bytearray) -> None:
+            nonlocal elsewhere
+            elsewhere += len(data)
+            super().feed_data(data)
+
+    monkeypatch.setattr("transfer.engine.websocket.PayloadReader", Reader)
+    async with serving(echo) as (url, _), opened(url) as client:
+        await client.send(message)
+        assert await client.recv() == message
+    assert 0 < elsewhere < MIB // 2
 
 
 limited = pytest.mark.parametrize(("endpoint", "limit"), [(takes_all, MAX_MESSAGE_BYTES), (echo, MAX_ECHO_BYTES)])

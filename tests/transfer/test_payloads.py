@@ -1,4 +1,4 @@
-"""Payloads come out as they were sent, in whatever pieces they came, and take no more memory than their bytes."""
+"""Payloads come out as they were sent, in whatever pieces they came, and take little more memory than their bytes."""
 
 import tracemalloc
 from collections.abc import Generator, Iterator
@@ -7,10 +7,10 @@ from typing import TypeVar
 
 import pytest
 
-from transfer.engine.payloads import PIECE_BYTES, PayloadReader
+from transfer.engine.payloads import LONG_BYTES, SHARE, PayloadReader
 
 T = TypeVar("T")
-LONG = 10 * PIECE_BYTES + 7
+LONG = 10 * LONG_BYTES + 7
 CONTENT = Random(1).randbytes(3 * LONG)
 
 
@@ -28,8 +28,8 @@ def result(reading: Generator[None, None, T]) -> T | None:
     return None
 
 
-@pytest.mark.parametrize("size", [7, PIECE_BYTES - 1, PIECE_BYTES, 3 * PIECE_BYTES, LONG, LONG + 1, len(CONTENT)])
-@pytest.mark.parametrize("first", [0, 2, PIECE_BYTES + 1])
+@pytest.mark.parametrize("size", [7, LONG_BYTES - 1, LONG_BYTES, 3 * LONG_BYTES, LONG, LONG + 1, len(CONTENT)])
+@pytest.mark.parametrize("first", [0, 2, LONG_BYTES + 1])
 def test_what_was_fed_is_read_in_order(first: int, size: int) -> None:
     reader, read = PayloadReader(), b""
     lengths = iter([first, 2, LONG, 3, LONG])
@@ -57,6 +57,35 @@ def test_many_tiny_pieces_take_no_more_memory_than_their_bytes() -> None:
     assert peak < 2 * len(CONTENT)
 
 
+@pytest.mark.parametrize("fed", [-(-LONG // SHARE), LONG - 1])
+def test_a_payload_is_what_its_room_was_filled_with(fed: int) -> None:
+    reader = PayloadReader()
+    reading = reader.read_exact(LONG)
+    assert result(reading) is None
+    reader.feed_data(CONTENT[:fed])
+    for at in range(fed, LONG, 20_000):
+        room, piece = reader.room, CONTENT[at : min(at + 20_000, LONG)]
+        assert room is not None
+        assert len(room) == LONG - at
+        room[: len(piece)] = piece
+        assert reader.filled(len(piece)) == (at + len(piece) == LONG)
+    assert reader.room is None
+    reader.feed_data(CONTENT[LONG : LONG + 5])
+    assert result(reading) == CONTENT[:LONG]
+    assert result(reader.read_exact(5)) == CONTENT[LONG : LONG + 5]
+
+
+def test_what_is_announced_takes_no_memory_before_an_eighth_of_it_has_come() -> None:
+    reader = PayloadReader()
+    tracemalloc.start()
+    assert result(reader.read_exact(len(CONTENT))) is None
+    reader.feed_data(CONTENT[: len(CONTENT) // SHARE - 1])
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < len(CONTENT) // 2
+    assert reader.room is None
+
+
 def test_an_end_within_a_long_payload_is_an_error() -> None:
     reader = PayloadReader()
     reading = reader.read_exact(LONG)
@@ -67,13 +96,13 @@ def test_an_end_within_a_long_payload_is_an_error() -> None:
         next(reading)
 
 
-@pytest.mark.parametrize("come", [0, 5, PIECE_BYTES])
+@pytest.mark.parametrize("come", [0, 5, LONG_BYTES])
 def test_a_payload_that_is_given_up_is_discarded_with_all_that_follows(come: int) -> None:
     reader = PayloadReader()
     assert result(reader.read_exact(LONG)) is None
     reader.feed_data(CONTENT[:come])
     for _ in range(3):
-        reader.feed_data(CONTENT[:PIECE_BYTES])
+        reader.feed_data(CONTENT[:LONG_BYTES])
         assert result(reader.at_eof()) is False
         reader.discard()
         assert reader.unread_bytes == 0

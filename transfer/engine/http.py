@@ -19,6 +19,7 @@ from transfer.admission import Place, Surplus
 from transfer.deadlines import Deadline
 from transfer.engine.config import EngineConfig
 from transfer.engine.farewell import Farewell
+from transfer.engine.intake import Intake
 from transfer.engine.scope import DRAIN, TRANSPORT
 from transfer.engine.websocket import WebSocketProtocol
 
@@ -92,13 +93,11 @@ class HttpProtocol(HttpToolsProtocol):
         self.left()
         super().connection_lost(exc)
 
-    def _upgraded(
-        self, *, config: uvicorn.Config, server_state: ServerState, app_state: dict[str, Any]
-    ) -> "WebSocketProtocol":
+    def _upgraded(self, *, config: uvicorn.Config, server_state: ServerState, app_state: dict[str, Any]) -> Intake:
         protocol = WebSocketProtocol(config, server_state, app_state, self.loop)
         place, self._place = self._place, None
         protocol.take_over(place, self._deadline)
-        return protocol
+        return Intake(protocol)
 
     # --------------------------------------------------------------------------------------------------- requests
 

@@ -5,38 +5,39 @@ from typing import Final
 
 from websockets.streams import StreamReader
 
-PIECE_BYTES: Final = 16_384
-"""Smaller ones are joined as they come, so that a sender of tiny ones takes no more memory than their bytes."""
+LONG_BYTES: Final = 16_384
+"""What is shorter mostly comes in one piece with its head."""
+SHARE: Final = 8
+"""Whoever has sent an eighth of a payload gets memory for all of it: to say how long it will be must not be enough."""
 
 
 class PayloadReader(StreamReader):
     """websockets' reader appends what comes to one buffer, which moves as it grows, and copies each payload out of it.
-    This one keeps the pieces of a long payload, and joins them once."""
+    This one gives a long payload a place of its own: what is missing there is `room`, for a system call to fill."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._pieces: list[bytes | bytearray] = []
-        self._kept = self._wanted = 0
+        self._payload: bytearray | None = None
+        self._filled = self._wanted = 0
 
     @property
     def unread_bytes(self) -> int:
         """What has come and nobody has read."""
-        return self._kept + len(self.buffer)
+        return self._filled + len(self.buffer)
 
     def read_exact(self, n: int) -> Generator[None, None, bytearray]:
         """As websockets'. Raises EOFError."""
-        if n <= PIECE_BYTES or n <= len(self.buffer):
+        if n <= LONG_BYTES or n <= len(self.buffer):
             return (yield from super().read_exact(n))
         self._wanted = n
+        self._make_room()
         while self.unread_bytes < n:
             if self.eof:
                 raise EOFError(f"stream ends after {self.unread_bytes} bytes, expected {n} bytes")
             yield
-        missing = n - self._kept
-        payload = bytearray().join([*self._pieces, memoryview(self.buffer)[:missing]])
-        self._pieces, self._kept, self._wanted = [], 0, 0
-        del self.buffer[:missing]
-        return payload
+        payload = self._payload
+        self._forget()
+        return payload if payload is not None else (yield from super().read_exact(n))
 
     def at_eof(self) -> Generator[None, None, bool]:
         """As websockets', also where a payload was given up on the way."""
@@ -44,22 +45,38 @@ class PayloadReader(StreamReader):
             yield
         return not self.unread_bytes
 
+    @property
+    def room(self) -> memoryview | None:
+        """Where the next bytes belong, and how many; None where all that comes is for `feed_data`."""
+        if self._payload is None or self._filled == self._wanted:
+            return None
+        return memoryview(self._payload)[self._filled :]
+
+    def filled(self, count: int) -> bool:
+        """So many bytes were written into `room`. Returns whether the payload is whole."""
+        self._filled += count
+        return self._filled == self._wanted
+
     def feed_data(self, data: bytes | bytearray) -> None:
         """As websockets'. Raises EOFError after the end."""
-        missing = self._wanted - self.unread_bytes
-        if self.eof or len(data) < PIECE_BYTES or missing <= 0:
-            super().feed_data(data)
-            return
-        if self.buffer:
-            self._keep(self.buffer)
-            self.buffer = bytearray()
-        self._keep(data[:missing])
-        self.buffer += data[missing:]
+        room = None if self.eof else self.room
+        if room is not None:
+            begun, data = data[: len(room)], data[len(room) :]
+            room[: len(begun)] = begun
+            self.filled(len(begun))
+        super().feed_data(data)
+        self._make_room()
 
-    def _keep(self, piece: bytes | bytearray) -> None:
-        self._pieces.append(piece)
-        self._kept += len(piece)
+    def _make_room(self) -> None:
+        come = len(self.buffer)
+        if self._payload is None and SHARE * come >= self._wanted > come:
+            self._payload, self._filled = bytearray(self._wanted), come
+            self._payload[:come] = self.buffer
+            self.buffer.clear()
 
     def discard(self) -> None:
         super().discard()
-        self._pieces, self._kept, self._wanted = [], 0, 0
+        self._forget()
+
+    def _forget(self) -> None:
+        self._payload, self._filled, self._wanted = None, 0, 0

@@ -154,6 +154,12 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self.transport.write(answer or _BAD_REQUEST)
             self.transport.close()
 
+    def payload_received(self, count: int) -> None:
+        """So many bytes have come into the `room` of the payload that is on its way."""
+        self.received_bytes += count
+        if self.conn.reader.filled(count):
+            super().data_received(b"")
+
     async def run_asgi(self) -> None:
         extensions = cast(dict[str, object], self.scope["extensions"])
         extensions[TRANSPORT] = self.transport
