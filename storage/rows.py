@@ -572,10 +572,14 @@ def load_leaves(connection: Connection, object_id: str) -> dict[int, bytes]:
     return found
 
 
+_SEGMENT = sa.insert(leaves).prefix_with("OR REPLACE")
+"""Made once, as `_DURABLE_POINT` is."""
+
+
 def save_leaves(connection: Connection, object_id: str, known: dict[int, bytes], changed: Iterable[int]) -> None:
     """Write the segments that hold the `changed` leaves anew from what is `known`."""
     for segment in sorted({index // LEAVES_PER_SEGMENT for index in changed}):
         first = segment * LEAVES_PER_SEGMENT
         joined = b"".join(known.get(index, ABSENT) for index in range(first, first + LEAVES_PER_SEGMENT))
         values = {"object_id": object_id, "segment": segment, "checksums": joined}
-        connection.execute(sa.insert(leaves).prefix_with("OR REPLACE").values(values))
+        connection.execute(_SEGMENT, values)
