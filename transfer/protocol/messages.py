@@ -108,7 +108,7 @@ IfExists = Literal["error", "replace", "rename"]
 class Message(BaseModel):
     """What every message has in common."""
 
-    model_config = ConfigDict(strict=True, extra="ignore", frozen=True, arbitrary_types_allowed=True)
+    model_config = ConfigDict(strict=True, extra="ignore", frozen=True, arbitrary_types_allowed=True, defer_build=True)
 
     def to_json(self) -> str:
         """The text frame of this message; fields that are not set are left out."""
@@ -391,9 +391,10 @@ ProxyAnswer = ProxyReadyMessage | ErrorMessage
 
 # ------------------------------------------------------------------------------------------------------ reading
 
-_CLIENT: TypeAdapter[ClientMessage] = TypeAdapter(Annotated[ClientMessage, Field(discriminator="type")])
-_SERVER: TypeAdapter[ServerMessage] = TypeAdapter(Annotated[ServerMessage, Field(discriminator="type")])
-_PROXY: TypeAdapter[ProxyAnswer] = TypeAdapter(Annotated[ProxyAnswer, Field(discriminator="type")])
+_LATER: Final = ConfigDict(defer_build=True)
+_CLIENT: TypeAdapter[ClientMessage] = TypeAdapter(Annotated[ClientMessage, Field(discriminator="type")], config=_LATER)
+_SERVER: TypeAdapter[ServerMessage] = TypeAdapter(Annotated[ServerMessage, Field(discriminator="type")], config=_LATER)
+_PROXY: TypeAdapter[ProxyAnswer] = TypeAdapter(Annotated[ProxyAnswer, Field(discriminator="type")], config=_LATER)
 _SHOWN_CHARACTERS: Final = 80
 _ID: Final = re.compile(r"(?<![0-9A-Za-z])(?=[0-9]*[a-f])([0-9a-f]{6})[0-9a-f]{18,}(?![0-9A-Za-z])")
 """An upload's id, a lease, or the secret of a token: whoever hears of one may go on with what it is of."""
