@@ -51,6 +51,13 @@ class Caller:
     def join(self) -> Flow:
         return self._queue.join()
 
+    def take(self, flow: Flow, amount: float) -> bool:
+        """Whether so much is there and nobody waits; it is the flow's then."""
+        if self._queue or not self.bucket.take(amount, self._clock.time()):
+            return False
+        self._queue.give(flow, amount)
+        return True
+
     def ask(self, flow: Flow, amount: float, granted: Callable[[], object]) -> Request:
         """`granted` is called when it is there: before this returns, where nothing has to be waited for."""
         request = self._queue.ask(flow, amount, granted)
@@ -89,7 +96,7 @@ class Share:
         """None where so much may go at once; else a future that is done when it may. Cancelling it gives that up. The
         next one is asked for after it."""
         caller = self._caller
-        if caller is None:
+        if caller is None or caller.take(self._flow, amount):
             return None
         granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         request = caller.ask(self._flow, amount, partial(_done, granted))

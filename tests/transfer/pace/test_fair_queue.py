@@ -102,3 +102,13 @@ def test_what_is_withdrawn_is_not_granted() -> None:
     assert len(queue) == 2
     assert order(queue, flows) == ["b", "c"]
     queue.withdraw(requests[1])
+
+
+def test_what_is_given_at_once_counts_as_what_was_asked_for() -> None:
+    queue = FairQueue()
+    had, had_not = queue.join(), queue.join()
+    queue.give(had, 3)
+    queue.ask(had, 1, nothing)
+    queue.ask(had_not, 1, nothing)
+    assert order(queue, {had: "had", had_not: "had not"}) == ["had not", "had"]
+    assert (had.finish, had_not.finish) == (4, 1)
