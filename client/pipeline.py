@@ -162,7 +162,7 @@ class Pipeline:
 
     def _answered(self, message: CompleteMessage | ErrorMessage) -> None:
         if isinstance(message, ErrorMessage) and (message.retryable or message.ref not in self._unanswered):
-            raise ConnectionBroken(message.message)
+            raise ConnectionBroken(message.message, retry_after=asked_delay(message.error))
         if (file := self._unanswered.pop(message.ref or 0, None)) is None:
             raise BadMessage(f"the server said complete to {message.ref}, which nobody had sent")
         self._bytes -= len(file.content)

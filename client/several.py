@@ -198,7 +198,7 @@ class Lane:
         """Before its own attempts: they do not grow by those of the others."""
 
     async def run(self) -> None:
-        """Until all is durable, or the server takes no further connection."""
+        """Until all is durable, or the server takes no further connection, now or later."""
         while not self._several.over:
             try:
                 async with self._opened() as wire:
@@ -213,12 +213,13 @@ class Lane:
                 self._several.refusal = refused
                 return
             except TransferError as error:
-                if self.wire is None:
+                if error.retryable and not isinstance(error, Superseded):
+                    await self._pause(str(error), asked_delay(error))
+                elif self.wire is None:
                     self._several.refusal = error
                     return
-                if not error.retryable or isinstance(error, Superseded):
+                else:
                     raise
-                await self._pause(str(error), asked_delay(error))
 
     @asynccontextmanager
     async def _opened(self) -> AsyncIterator[Wire]:

@@ -14,6 +14,7 @@ from websockets.typing import Subprotocol
 import client
 from client.connection import upload_header
 from client.errors import ClientError
+from client.progress import Event, Waiting
 from client.small_files import AT_A_TIME, BYTES_AT_A_TIME, Item, SmallFileReader
 from client.source import open_source
 from transfer.protocol.digest import DEFAULT_ALGORITHM, digest_bytes
@@ -79,6 +80,28 @@ async def test_no_file_waits_for_an_item_that_is_still_to_come(tmp_path: Path) -
         contents.append([file.content for file in some])
         sent.set()
     assert contents == [[b"first"], [b"second"]]
+
+
+async def test_a_file_that_is_refused_for_a_while_waits_as_long_as_the_server_asks(tmp_path: Path) -> None:
+    waiting: asyncio.Queue[Event] = asyncio.Queue()
+
+    async def refuse(connection: ServerConnection) -> None:
+        await connection.recv()
+        error = {"type": "error", "ref": 1, "code": "too_many", "message": "too many", "retryable": True}
+        await connection.send(json.dumps(error | {"retry_after": 70}))
+        await connection.wait_closed()
+
+    def listen(event: Event) -> None:
+        if isinstance(event, Waiting):
+            waiting.put_nowait(event)
+
+    async with serve(refuse, "127.0.0.1", 0, subprotocols=[Subprotocol(PROTOCOL)]) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        async with client.connect(f"http://127.0.0.1:{port}") as connection:
+            uploading = asyncio.create_task(connection.upload(made(tmp_path, "file", b"read").path, on_event=listen))
+            assert await waiting.get() == Waiting(name="file", seconds=70, reason="too many")
+            uploading.cancel()
+            await asyncio.wait([uploading])
 
 
 async def test_an_answer_to_what_nobody_sent_ends_it(tmp_path: Path) -> None:

@@ -144,6 +144,31 @@ async def test_where_a_proxy_lets_one_connection_through_that_one_sends_it_all(l
     assert events.complete.sent_bytes == len(DATA)
 
 
+async def test_a_connection_that_the_server_does_not_take_yet_comes_later(
+    service: Service, link: Link, source: Path
+) -> None:
+    """Being refused for a moment is no reason to send by fewer to the end."""
+    events = Recorder()
+    problem = b'{"code":"too_many","detail":"too many connections","retryable":true}'
+    head = b"HTTP/1.1 429 Too Many Requests\r\nContent-Type: application/problem+json\r\nContent-Length: %d\r\n\r\n"
+
+    def refuse_one(passage: Passage, piece: bytes) -> Iterator[bytes | Happening]:
+        yield piece if passage.number != 1 else head % len(problem) + problem
+
+    def hold_the_first(passage: Passage, piece: bytes) -> Iterator[bytes | Happening]:
+        if passage.number == 0 and passage.passed_bytes > BEGUN:
+            yield Passage.hold
+        yield piece
+
+    link.downstream.fault, link.upstream.fault = refuse_one, hold_the_first
+    async with uploading(link.url, source, events) as task:
+        await link.until(lambda link: link.connections == 4)
+        link.thaw()
+        await task
+    assert [event.count for event in events.of(Connections)] == [3]
+    assert await service.stored("large.bin") == DATA
+
+
 async def test_when_all_break_the_same_command_fills_the_holes(service: Service, link: Link, source: Path) -> None:
     """What is missing between the bytes that are there, and no more."""
     events, again = Recorder(), Recorder()
