@@ -9,7 +9,7 @@ number of connections, read a second after the last of them connected, and after
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -201,7 +201,7 @@ def report(ours: list[Crowded], bare: list[Crowded], fast: dict[str, tuple[Serie
             ECHO_BESIDE_ONE.checked(worst),
         ],
         plots=_plots(ours, bare),
-        notes=_notes(),
+        notes=notes(ours),
     )
 
 
@@ -227,19 +227,23 @@ def _plots(ours: list[Crowded], bare: list[Crowded]) -> list[Lines]:
     ]
 
 
-def _notes() -> list[str]:
+def notes(ours: Sequence[Crowded]) -> list[str]:
     settings = ", ".join(f"`{name}={value}`" for name, value in SETTINGS.items())
+    few, most, fastest = ours[0], ours[-1], max(ours, key=lambda one: one.mib_a_second)
     return [
         f"A slow client sends {MESSAGE_BYTES >> 10} KiB each {SLOW_PERIOD:g} s; the probe is a process of its own, with"
         f" one echo each {PROBE_SECONDS * 1e3:.0f} ms. At once, they upload {AT_ONCE_MIB} MiB in all, each its part, to"
         f" `complete`. Beside the defaults: {settings}, as all come from one address.",
-        "*Memory* of a connection is its own and does not grow with their number; what a few of them hold fits into"
-        " what the warm-up left free, so figures of less than a hundred are too low, or below zero.",
+        "*Memory* is what the server has more, over the number of connections. What a few of them hold fits into what"
+        " the warm-up left free, so small numbers show too little of it."
+        f" With {most.clients:,}: {number(most.idle_kib)} KiB idle, {number(most.loaded_kib)} KiB while they upload.",
         "*The echo* waits for what the loop and the catalog's thread do for others: a slow message costs a frame, a"
-        " write, a sync, a row and an ack, so the curve is flat until their sum comes near what one core does, and"
-        " rises steeply there.",
-        "*At once* one upload is bound by its own digest, a few fill all cores, and with hundreds the cost of"
-        " beginning and publishing each file takes over from that of its bytes.",
+        f" write, a sync, a row and an ack. With {few.clients:,} of them the server takes {few.cpu_share:.0%} of a core"
+        f" and the echo {number(few.echo_p99_ms)} ms (p99), with {most.clients:,} it takes {most.cpu_share:.0%} and the"
+        f" echo {number(most.echo_p99_ms)} ms.",
+        "*At once*, the more they are, the smaller is each one's part, and the more counts what beginning and"
+        f" publishing a file costs beside its bytes; one alone has one core for its digest. Together they"
+        f" were fastest with {fastest.clients:,} of them: {number(fastest.mib_a_second)} MiB/s.",
     ]
 
 

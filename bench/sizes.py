@@ -17,14 +17,10 @@ from bench.plots import Lines
 from bench.processes import GIB, MIB, TOWLINE, TowlineServer, Transfer, scratch, transfer
 from bench.report import Report, parser, publish
 from bench.rounds import interleaved
+from transfer.protocol import limits
 
 SIZES: Final = {"1 MiB": MIB, "100 MiB": 100 * MIB, "1 GiB": GIB}
 FULL: Final = {"10 GiB": 10 * GIB}
-NOTES: Final = (
-    "Seconds: a small file costs the start of the client's Python; from some 100 MiB on the time grows with the size.",
-    "Speed and CPU a GiB: what a run costs once is spread over more and more bytes, until the price of a byte is left.",
-    "Peak memory: once a file is larger than what is on its way, the window of 32 MiB at most, it hardly grows.",
-)
 
 
 def sparse(path: Path, size: int) -> Path:
@@ -79,6 +75,21 @@ def plots(runs: Mapping[str, Sequence[Transfer]]) -> list[Lines]:
     ]
 
 
+def notes(runs: Mapping[str, Sequence[Transfer]]) -> list[str]:
+    """What makes each curve, and how it came out between the smallest file and the largest."""
+    first, last = next(iter(runs)), list(runs)[-1]
+    small, large = _figures(first, runs[first]), _figures(last, runs[last])
+    return [
+        "Seconds: each run has the start of the client's Python in it, and each byte its own time."
+        f" {first} took {number(small[0])} s, {last} {number(large[0])} s.",
+        "Speed and CPU a GiB: what a run costs once is spread over its bytes; the more there are, the more is left of"
+        f" the price of a byte alone. {last}: {number(large[3])} MiB/s and {number(large[5])} CPU s/GiB.",
+        "Peak memory: beside the programs themselves it is what is on its way, a window of"
+        f" {limits.WINDOW // MIB} MiB at most. {first}: {number(small[6])} MiB for the client and {number(small[7])}"
+        f" for the server; {last}: {number(large[6])} and {number(large[7])}.",
+    ]
+
+
 def facts(runs: Mapping[str, Sequence[Transfer]]) -> dict[str, object]:
     return {
         "sizes": {
@@ -100,7 +111,7 @@ def main() -> None:
     options.add_argument("--full", action="store_true", help="10 GiB too")
     chosen = options.parse_args()
     runs = measure(chosen.rounds, full=chosen.full)
-    publish(Report("sizes", [table(runs)], facts(runs), plots=plots(runs), notes=NOTES), record=chosen.record)
+    publish(Report("sizes", [table(runs)], facts(runs), plots=plots(runs), notes=notes(runs)), record=chosen.record)
 
 
 if __name__ == "__main__":
