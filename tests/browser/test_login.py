@@ -91,7 +91,7 @@ async def test_a_wrong_token_is_refused_in_the_servers_words(
     page = await context.new_page()
     await page.goto(service.url)
     await log_in(page, Secret.new())
-    await expect(page.locator("#refusal")).to_have_text("the token is not known here")
+    await expect(page.locator("#refusal")).to_contain_text("The token is not known here. Is all of it there?")
     await expect(page.locator("#files")).to_be_hidden()
 
 

@@ -13,6 +13,7 @@ const ADVICE = {
   storage_failure: "Try again. What was acknowledged is safe.",
   timeout: "Try again.",
   too_many: "Wait a moment, and try again.",
+  unauthorized: "Is all of it there? Else ask who runs this server for another one.",
 };
 
 /** Why something went wrong, and what to do next: sentences. */

@@ -21,6 +21,7 @@ export class Files {
   #asked = 0; // counts, so that an answer that comes late is not shown
   #typing = 0;
   #again = 0;
+  #refreshed = 0;
   #page = null;
 
   constructor({ remove, isLeftOut, shown, failed }) {
@@ -49,6 +50,7 @@ export class Files {
   close() {
     this.#asked += 1;
     clearTimeout(this.#again);
+    this.#again = 0;
     this.#page = null;
     this.#entries.clear();
     for (const body of byId("table").querySelectorAll("tbody")) body.remove();
@@ -64,10 +66,12 @@ export class Files {
   /** The same view once more, soon: however often it is called, not more often than once a second. */
   refresh() {
     if (this.#again || !this.#page) return;
+    const pause = Math.max(0, this.#refreshed + AGAIN_MS - Date.now());
     this.#again = setTimeout(() => {
       this.#again = 0;
+      this.#refreshed = Date.now();
       this.#show({ isNews: true });
-    }, AGAIN_MS);
+    }, pause);
   }
 
   /** This one is deleted. What follows on the next page moves up. */
@@ -150,6 +154,7 @@ export class Files {
     if (document.activeElement !== byId("search")) byId("search").value = search;
     byId("flat").checked = isFlat;
     reconcile(byId("way"), this.#steps());
+    document.title = [lastSegment(this.view.folder).slice(0, -1), "Towline"].filter(Boolean).join(" – ");
     const { length } = this.#trail;
     show(length > 0 || page.next !== null || this.view.cursor !== null, byId("pages"));
     byId("previous").disabled = this.view.cursor === null;

@@ -108,7 +108,7 @@ byId("login").onsubmit = async (event) => {
     field.value = "";
     await enter();
   } catch (error) {
-    byId("refusal").textContent = reason(error);
+    byId("refusal").textContent = explained(error);
     field.select();
   }
 };
