@@ -26,6 +26,10 @@ FLAGS: Final = (
 expect.set_options(timeout=PATIENCE * 1_000)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--picture", action="store_true", help="take docs/page.png, the picture in the README, anew")
+
+
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def chromium() -> AsyncIterator[Browser]:
     """The browser. Without one the tests are skipped, but in CI, where they fail."""

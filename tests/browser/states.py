@@ -100,6 +100,18 @@ async def arriving(page: Page, service: Service) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
+async def busy(page: Page, service: Service) -> AsyncIterator[None]:
+    """What the README shows."""
+    async with files(page, service), service.connected() as peer:
+        await send(page, payload("survey of the harbour.pdf", bytes(3 * MIB)))
+        await sent(page)
+        await peer.hold("photos/2026/launch.mp4", 48 * MIB, bytes(31 * MIB))
+        await expect(page.locator("#arriving .state")).to_have_text("32.5 MB of 50.3 MB")
+        await expect(page.locator(".file")).to_have_count(5)
+        yield
+
+
+@asynccontextmanager
 async def uploads(page: Page, service: Service) -> AsyncIterator[None]:
     await page.goto(service.url)
     await send(page, payload("plan of the new quay.pdf", bytes(MIB)), payload("NUL", b"x"))
@@ -173,6 +185,7 @@ STATES: Final[dict[str, State]] = {
         details,
         deleting,
         arriving,
+        busy,
         uploads,
         trouble,
         login,

@@ -10,6 +10,7 @@ const LOOK_MS = 5_000;
 /** Fills `#arriving`. `isOwn(name)` says what the page itself sends, which has a place of its own. */
 export class Arriving {
   #uploads = new Map(); // from an upload's key to what is known of it
+  #own = new Set(); // keys of what the page itself sends, or has sent until it was paused
 
   constructor(isOwn) {
     this.isOwn = isOwn;
@@ -19,6 +20,7 @@ export class Arriving {
   /** Take an event of an upload in. */
   hear(event) {
     if (!event.key) return;
+    if (this.isOwn(event.name)) this.#own.add(event.key);
     if (event.event === "completed" || event.event === "cancelled") this.#uploads.delete(event.key);
     else this.#update(event);
     this.#draw();
@@ -32,7 +34,7 @@ export class Arriving {
   #update(event) {
     const row = this.#uploads.get(event.key)?.row ?? new Row();
     row.show(event);
-    this.#uploads.set(event.key, { row, name: event.name, heard: Date.now() });
+    this.#uploads.set(event.key, { row, heard: Date.now() });
   }
 
   // One of which nothing is heard waits for its sender: it is not arriving.
@@ -42,7 +44,7 @@ export class Arriving {
   }
 
   #draw() {
-    const others = [...this.#uploads.values()].filter(({ name }) => !this.isOwn(name));
+    const others = [...this.#uploads].filter(([key]) => !this.#own.has(key)).map(([, upload]) => upload);
     const rows = others.slice(0, MOST_SHOWN).map(({ row }) => row.item);
     reconcile(byId("arriving-rows"), rows);
     const hidden = others.length - rows.length;
