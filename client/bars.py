@@ -1,17 +1,15 @@
 """Progress on a terminal: a bar for the file that moves, one for all of several, and lines that stay above them."""
 
-import math
 import time
 from collections import deque
 from collections.abc import Callable
 from typing import Final, Self, TextIO
 
 from rich.console import Console, RenderableType
-from rich.progress import Progress, ProgressColumn, Task, TaskID, TextColumn
-from rich.progress_bar import ProgressBar
-from rich.table import Column, Table
+from rich.progress import Progress, TaskID
 from rich.text import Text
 
+from client.bar_line import columns
 from client.columns import fitted
 from client.outcome import Outcome
 from client.progress import (
@@ -27,7 +25,7 @@ from client.progress import (
     Verifying,
     Waiting,
 )
-from client.wording import Facts, error_line, line_of, printable, size_words, time_words
+from client.wording import Facts, error_line, line_of, printable, size_words
 
 SPEED_SECONDS: Final = 10.0
 """Speed is an average over so long."""
@@ -35,9 +33,6 @@ SETTLING_SECONDS: Final = 0.5
 """Speed is not told before."""
 LINES_SECONDS: Final = 0.1
 """A file that is done sooner after another one is told with the next, or at the end."""
-BAR_COLUMNS: Final = 16
-OTHER_COLUMNS: Final = 63
-"""What a line needs beside the name: `333.3 GB of 999.9 GB waiting for the network, retrying in 30 s`."""
 
 
 class Meter:
@@ -72,56 +67,25 @@ class Meter:
         return (end - start) / (last - first) if last - first >= SETTLING_SECONDS and end > start else None
 
 
-class _State(ProgressColumn):
-    """A bar with speed and time left, or why nothing moves: as wide, so that both fit into 80 columns."""
-
-    def render(self, task: Task) -> RenderableType:
-        until = task.fields.get("until")
-        if until is not None:
-            seconds = max(1, math.ceil(until - time.monotonic()))
-            return Text(f"waiting for the network, retrying in {seconds} s", "yellow")
-        row = Table.grid(padding=(0, 1))
-        row.add_row(ProgressBar(task.total, task.completed, width=BAR_COLUMNS), self._words(task))
-        return row
-
-    def _words(self, task: Task) -> Text:
-        state, meter = task.fields.get("state", ""), task.fields["meter"]
-        if state or meter.speed is None:
-            return Text(state, "cyan")
-        left = "" if task.total is None else f"  {time_words((task.total - meter.offset) / meter.speed)} left"
-        return Text(f"{size_words(int(meter.speed))}/s{left}", "green")
-
-
-class _Durable(ProgressColumn):
-    """`1.2 MB of 3.1 MB`."""
-
-    def render(self, task: Task) -> Text:
-        total = "" if task.total is None else f" of {size_words(int(task.total))}"
-        return Text(f"{size_words(task.fields['meter'].offset)}{total}")
-
-
-def _narrow(max_width: int | None = None) -> Column:
-    return Column(no_wrap=True, overflow="ellipsis", max_width=max_width)
-
-
 class BarsDisplay:
     """A bar for the file that moves and, for several files, one for all of them; lines that stay above them. It draws
     nothing before something moves: what is typed behind a prompt would be drawn over."""
 
     def __init__(
-        self, console: Console, stdout: TextIO, *, redraw_by_itself: bool = True, verbose: bool = False
+        self,
+        console: Console,
+        stdout: TextIO,
+        *,
+        redraw_by_itself: bool = True,
+        verbose: bool = False,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._console = console
+        self._clock = clock
         self._verbose = verbose
         self._stdout = stdout
         self._progress = Progress(
-            TextColumn(
-                "{task.description}",
-                markup=False,
-                table_column=_narrow(min(40, max(10, console.width - OTHER_COLUMNS))),
-            ),
-            _Durable(_narrow()),
-            _State(_narrow()),
+            *columns(console),
             console=console,
             transient=True,
             auto_refresh=redraw_by_itself,
@@ -148,7 +112,7 @@ class BarsDisplay:
 
     def expect(self, files: int, size: int) -> None:
         if files > 1:
-            meter = Meter()
+            meter = Meter(self._clock)
             self._begin_drawing()
             self._expected_files = files
             self._total = (self._progress.add_task(f"0 of {files} files", total=size, meter=meter), meter)
@@ -226,7 +190,7 @@ class BarsDisplay:
         self._progress.update(task, state=state, until=until)
 
     def _end(self, name: str, size: int | None, *, moved: bool) -> None:
-        task, meter = self._files.pop(name, (None, Meter()))
+        task, meter = self._files.pop(name, (None, Meter(self._clock)))
         if task is not None:
             self._progress.remove_task(task)
         self._ended_files += 1
@@ -238,7 +202,7 @@ class BarsDisplay:
 
     def _file(self, name: str) -> tuple[TaskID, Meter]:
         if name not in self._files:
-            meter = Meter()
+            meter = Meter(self._clock)
             self._begin_drawing()
             self._files[name] = (self._progress.add_task(printable(name), total=None, meter=meter), meter)
         return self._files[name]

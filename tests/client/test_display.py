@@ -2,13 +2,17 @@ import io
 import json
 import os
 import re
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 from rich.console import Console
 
+from client.bar_line import ending
 from client.bars import BarsDisplay, Meter
 from client.display import Display, JsonDisplay, PlainDisplay
 from client.errors import ClientError
@@ -285,13 +289,13 @@ def test_quiet_tells_only_what_went_wrong() -> None:
 class Terminal:
     """A terminal of so many columns that keeps what was written; bars are drawn when a test asks for it."""
 
-    def __init__(self, width: int = 100) -> None:
+    def __init__(self, width: int = 100, clock: Callable[[], float] = time.monotonic) -> None:
         self._written = io.StringIO()
         self.console = Console(
             file=self._written, force_terminal=True, width=width, height=24, color_system=None, legacy_windows=False
         )
         self.stdout = io.StringIO()
-        self.display = BarsDisplay(self.console, self.stdout, redraw_by_itself=False)
+        self.display = BarsDisplay(self.console, self.stdout, redraw_by_itself=False, clock=clock)
 
     def drawn(self) -> list[str]:
         """The bars as they are now."""
@@ -396,12 +400,43 @@ def test_a_bar_fits_into_80_columns_with_a_long_name() -> None:
     assert waiting.endswith("333.3 GB of 999.9 GB waiting for the network, retrying in 30 s")
 
 
-@pytest.mark.parametrize("width", [10, 30, 50, 200])
+@pytest.mark.parametrize("width", [10, 30, 40, 50, 60, 78, 79, 80, 120, 200])
 def test_a_bar_stays_on_its_line_however_narrow_a_terminal_is(width: int) -> None:
-    terminal = Terminal(width)
-    terminal.display.show(ready(name="photos/" + "very" * 30 + "long.jpg"))
-    terminal.display.show(Waiting(name="photos/" + "very" * 30 + "long.jpg", seconds=30, reason="connection refused"))
-    assert [len(line) <= width for line in terminal.drawn()] == [True]
+    terminal = Terminal(width, clock := Clock())
+    name = "photos/" + "very" * 30 + "long.jpg"
+    terminal.display.show(ready(size=999_900_000_000, name=name))
+    clock.now += 1_000
+    terminal.display.show(Ack(name=name, offset=333_300_000_000))
+    moving = terminal.drawn()
+    terminal.display.show(Waiting(name=name, seconds=30, reason="connection refused"))
+    for (line,) in (moving, terminal.drawn()):
+        assert cell_len(line) <= width
+
+
+@pytest.mark.parametrize(
+    ("width", "moving", "waiting"),
+    [
+        (40, "…tos/cat-1.jpg 25 %", "…tos/cat-1.jpg 25 % again in 30 s"),
+        (60, "…tos/cat-1.jpg 1.0 MB of 4.0 MB", "…tos/cat-1.jpg 1.0 MB of 4.0 MB waiting, again in 30 s"),
+        (80, "…photos/cat-1.jpg 1.0 MB of 4.0 MB ━", " waiting for the network, retrying in 30 s"),
+    ],
+)
+def test_what_does_not_fit_is_said_in_fewer_words_and_of_a_name_the_end_stays(
+    width: int, moving: str, waiting: str
+) -> None:
+    terminal, name = Terminal(width), "holiday/photos/cat-1.jpg"
+    terminal.display.show(ready(size=4_000_000, name=name))
+    terminal.display.show(Ack(name=name, offset=1_000_000))
+    assert terminal.drawn()[0].startswith(moving)
+    terminal.display.show(Waiting(name=name, seconds=30, reason="connection refused"))
+    assert terminal.drawn()[0].endswith(waiting)
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"), [("cat.jpg", "cat.jpg"), ("a/cat.jpg", "…at.jpg"), ("猫猫猫猫.jpg", "…猫.jpg")]
+)
+def test_of_a_name_that_is_too_long_the_end_is_shown(name: str, shown: str) -> None:
+    assert ending(name, 7) == shown
 
 
 class Clock:
