@@ -74,6 +74,8 @@ class Uploader:
         self._open_another, self._connections, self._most = open_another, connections, most
         self._frames, self._meter = FrameSize(), Meter()
         self._growth: Growth | None = None
+        self._told: int | None = None
+        """Where the connection there is was said to go on."""
         self._divided = False
         """Whether this connection and others have sent what was missing: what is so again is little."""
 
@@ -109,7 +111,7 @@ class Uploader:
 
     async def _converse(self, wire: Wire) -> Complete:
         """One connection to its end, with others beside it where they help."""
-        self._failure, self._divided = None, False
+        self._failure, self._divided, self._told = None, False, None
         may_grow = self._connections == "auto" and self._source.seekable
         self._growth = growth_by(bears_losses=wire.bears_losses, most=self._most) if may_grow else None
         self._sender.connected()
@@ -237,7 +239,13 @@ class Uploader:
             self._fingerprint = Fingerprint(self._fingerprint.algorithm, ready.leaf_size)
         else:
             self._compare(0)
-        if self._sender.phase is Phase.SENDING:  # and not on the way to where a stream was cut
+        self._tell_where_it_goes_on(ready)
+
+    def _tell_where_it_goes_on(self, ready: ReadyMessage) -> None:
+        """Not on the way to where a stream was cut; and once for a connection, unless it goes back: what was beyond
+        holes is found when they are filled, and is no further resuming."""
+        if self._sender.phase is Phase.SENDING and (self._told is None or ready.offset < self._told):
+            self._told = ready.offset
             self._listener(Ready(name=self._name, upload_id=ready.upload_id, offset=ready.offset, size=ready.size))
 
     async def _step(self, wire: Wire) -> None:

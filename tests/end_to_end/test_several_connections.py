@@ -5,6 +5,8 @@ from contextlib import AsyncExitStack
 
 import pytest
 
+import client
+from client.progress import Ready
 from tests.end_to_end.conftest import Json, Peer, Service, chunks, digest, eof
 from tests.end_to_end.scene import MIB, content
 
@@ -120,4 +122,17 @@ async def test_a_lost_connection_takes_no_other_along_and_its_durable_bytes_stay
             await second.send(DATA[MIB : 2 * MIB])
             await second.acked(2 * MIB)
         await first.complete(DATA, upload)
+    assert await service.stored("a") == DATA
+
+
+async def test_an_upload_with_holes_is_said_once_to_go_on(service: Service, peers: list[Peer]) -> None:
+    """What was beyond a hole is found when that is filled, on the same connection."""
+    upload = await peers[0].hold("a", len(DATA), DATA[:MIB])
+    await join(peers[1], upload, 2 * MIB, 4 * MIB)
+    await peers[1].send(DATA[2 * MIB : 4 * MIB])
+    await peers[1].acked(4 * MIB)
+    events: list[client.Event] = []
+    async with client.connect(service.url) as connection:
+        await connection.upload(DATA, name="a", on_event=events.append)
+    assert [event.offset for event in events if isinstance(event, Ready)] == [MIB]
     assert await service.stored("a") == DATA
