@@ -19,6 +19,7 @@ def run(display: Display, work: Callable[[Display], Coroutine[None, None, Exit]]
     with display:
         try:
             with asyncio.Runner(loop_factory=loop_factory()) as runner:
+                runner.get_loop().set_exception_handler(_unless_interrupted)
                 code = runner.run(work(display))
         except BrokenPipeError:  # whoever read our data has enough
             silence(sys.stdout)
@@ -28,6 +29,12 @@ def run(display: Display, work: Callable[[Display], Coroutine[None, None, Exit]]
             display.error(outcome)
             code = outcome.exit
     raise typer.Exit(code)
+
+
+def _unless_interrupted(loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+    """A second Ctrl-C, while the first is being obeyed, comes in the midst of anything, and is no fault of that."""
+    if not isinstance(context.get("exception"), KeyboardInterrupt):
+        loop.default_exception_handler(context)
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:

@@ -43,3 +43,25 @@ def test_a_command_runs_on_uvloop_and_keeps_the_buffers_of_chunks() -> None:
     loop, faults, ended, code = done.stdout.split()
     assert (loop, ended, code) == ("uvloop", "Exit", "0")
     assert int(faults) < 40_000
+
+
+TWICE: Final = """
+import asyncio
+from client.display import choose_display
+from client.outcome import Exit
+from client.running import run
+
+async def work(display):
+    tell = asyncio.get_running_loop().call_exception_handler
+    for fault in (KeyboardInterrupt(), ValueError("a real one")):
+        tell({"message": type(fault).__name__, "exception": fault})
+    return Exit.DONE
+
+run(choose_display(as_json=False, quiet=True), work)
+"""
+
+
+def test_a_second_ctrl_c_in_the_midst_of_something_is_told_as_no_fault_of_it() -> None:
+    done = subprocess.run([sys.executable, "-c", TWICE], cwd=CHECKOUT, capture_output=True, text=True)
+    assert "a real one" in done.stderr
+    assert "KeyboardInterrupt" not in done.stderr
