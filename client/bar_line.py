@@ -5,13 +5,13 @@ import math
 import time
 from typing import Final
 
-from rich.cells import cell_len
 from rich.console import Console, RenderableType
 from rich.progress import ProgressColumn, Task
 from rich.progress_bar import ProgressBar
 from rich.table import Column, Table
 from rich.text import Text
 
+from client.columns import width_of
 from client.wording import size_words, time_words
 
 BAR_COLUMNS: Final = 16
@@ -36,10 +36,10 @@ def columns(console: Console) -> list[ProgressColumn]:
 
 def ending(name: str, width: int) -> str:
     """A name in at most so many columns: its end, which tells it from others of its folder."""
-    if cell_len(name) <= width:
+    if width_of(name) <= width:
         return name
     start = len(name)
-    while start and cell_len(name[start - 1 :]) < width:
+    while start and width_of(name[start - 1 :]) < width:
         start -= 1
     return "…" + name[start:]
 

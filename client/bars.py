@@ -125,7 +125,7 @@ class BarsDisplay:
             self.remark(sentence)
 
     def remark(self, sentence: str) -> None:
-        self._line(printable(sentence))
+        self._line(fitted(printable(sentence), self._console.width))
 
     def error(self, outcome: Outcome, name: str = "") -> None:
         self._line(fitted(error_line(outcome, name), self._console.width), style="red")

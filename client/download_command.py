@@ -60,6 +60,7 @@ class DownloadCommand:
             offered = await self._offered(names, folder)
             self.display.expect(len(offered), sum(file.size for file in offered.values()))
             left = await self._changed(offered.values())
+            self.tally.compared()
             downloading = self.connection.download_many(
                 left,
                 folder,

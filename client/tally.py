@@ -29,9 +29,14 @@ class Tally:
     """What did not have to move, since it was there from before."""
     exit: Exit = Exit.DONE
     _began: float = field(init=False)
+    _moving_since: float = field(init=False)
 
     def __post_init__(self) -> None:
-        self._began = self.clock()
+        self._began = self._moving_since = self.clock()
+
+    def compared(self) -> None:
+        """From now on bytes move: what came before is no part of their speed."""
+        self._moving_since = self.clock()
 
     def count(self, result: Complete | Downloaded | Failed) -> None:
         """One more has ended."""
@@ -60,13 +65,17 @@ class Tally:
         return max(self.clock() - self._began, 1e-3)
 
     @property
+    def speed(self) -> int:
+        """Bytes a second."""
+        return int(self.moved_bytes / max(self.clock() - self._moving_since, 1e-3))
+
+    @property
     def sentence(self) -> str:
         """For people: `3 files sent, 1.2 MB in 0:00:03, 400.0 kB/s; 99,997 unchanged`."""
         if self.complete == self.unchanged and not self.moved_bytes:
             return f"nothing {self.moved}{self.others}"
         changed, size = count_words(self.complete - self.unchanged, "file"), size_words(self.moved_bytes)
-        speed = size_words(int(self.moved_bytes / self.seconds))
-        return f"{changed} {self.moved}, {size} in {time_words(self.seconds)}, {speed}/s{self.others}"
+        return f"{changed} {self.moved}, {size} in {time_words(self.seconds)}, {size_words(self.speed)}/s{self.others}"
 
     @property
     def others(self) -> str:
@@ -96,5 +105,5 @@ class Tally:
             f"{self.moved}_bytes": self.moved_bytes,
             "resumed_bytes": self.resumed_bytes,
             "seconds": round(self.seconds, 3),
-            "bytes_per_second": int(self.moved_bytes / self.seconds),
+            "bytes_per_second": self.speed,
         }

@@ -95,6 +95,7 @@ class UploadCommand:
 
     async def _upload(self, files: dict[str, Selected]) -> None:
         comparison = await self._compared(files.values(), self._ended)
+        self.tally.compared()
         if not comparison.left:
             return
         uploading = self.connection.upload_many(

@@ -35,9 +35,11 @@ def test_a_summary_says_how_many_how_much_and_how_fast() -> None:
         tally.count(complete(10, 0, unchanged=True))
     tally.count(Failed(name="b", error=ClientError("no")))
     tally.skipped, tally.excluded, tally.deleted = 2, 3, 1
-    clock.now = 2.0
+    clock.now = 1.0
+    tally.compared()
+    clock.now = 3.0
     assert tally.sentence == (
-        "2 files sent, 4.0 MB in 0:00:02, 2.0 MB/s; 1 resumed, 4.0 MB were there already; 1,234 unchanged; 1 failed; "
+        "2 files sent, 4.0 MB in 0:00:03, 2.0 MB/s; 1 resumed, 4.0 MB were there already; 1,234 unchanged; 1 failed; "
         "2 skipped; 3 excluded; 1 deleted here"
     )
     assert tally.facts == {
@@ -51,7 +53,7 @@ def test_a_summary_says_how_many_how_much_and_how_fast() -> None:
         "bytes": 8_012_340,
         "sent_bytes": 4_000_000,
         "resumed_bytes": 4_000_000,
-        "seconds": 2.0,
+        "seconds": 3.0,
         "bytes_per_second": 2_000_000,
     }
 
