@@ -184,6 +184,17 @@ def of_early(early: Early) -> Finding:
     return Finding("buffering", "problem", sentence, mending.BUFFERING, facts)
 
 
+def of_events(status: int, seconds: float | None) -> Finding:
+    """Whether the stream of events begins at once, by when the first of it came."""
+    facts: Facts = {"status": status, "seconds": seconds}
+    if status != 200:
+        return Finding("events", "unknown", f"the stream of events is not to be had here (HTTP {status})", facts=facts)
+    if seconds is None:
+        sentence = "something keeps answers until many bytes of them have gathered: what happens is told late"
+        return Finding("events", "problem", sentence, mending.BUFFERING, facts)
+    return Finding("events", "ok", f"the stream of events begins after {seconds * 1e3:.3g} ms", facts=facts)
+
+
 def of_sizes(sizes: Sizes) -> Finding:
     """Whether the messages that uploads are made of get through."""
     facts: Facts = {"passed_bytes": sizes.passed, "failed_bytes": sizes.failed, "ended": sizes.ended}

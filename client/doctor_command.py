@@ -18,7 +18,7 @@ from client import diagnosis, probes
 from client.credentials import Credentials
 from client.diagnosis import Finding, Verdict, unknown
 from client.display import Display
-from client.exchange import UPGRADE, Exchange, exchange
+from client.exchange import UPGRADE, Exchange, exchange, first_piece_after
 from client.http import HttpApi
 from client.outcome import Exit, outcome_of
 from client.paint import Colour, paint
@@ -101,6 +101,7 @@ class Doctor:
             yield diagnosis.of_sizes(sizes)
             async for finding in self._speeds(http, caller.prefix, sizes):
                 yield finding
+            yield await self._events()
             yield await self._idle()
 
     async def _tried(self, check: str, probe: Callable[[], Awaitable[Finding]]) -> Finding:
@@ -117,6 +118,16 @@ class Doctor:
     async def _early(self) -> Finding:
         async with self._open_echo() as wire:
             return diagnosis.of_early(await probes.early_message(wire, self.early_seconds))
+
+    async def _events(self) -> Finding:
+        """A stream that an answer over HTTP is: proxies buffer those when they leave WebSockets alone."""
+        token = self.credentials.presented(await self.credentials.current())
+        headers = {"Accept": "text/event-stream", **token}
+        ask = partial(first_piece_after, self.server, "/events", headers, self.early_seconds, tls=self.tls)
+        try:
+            return diagnosis.of_events(*await asyncio.to_thread(ask))
+        except (OSError, HTTPException) as failed:
+            return unknown("events", outcome_of(failed).message)
 
     async def _idle(self) -> Finding:
         if not self.idle_seconds:

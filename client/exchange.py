@@ -1,6 +1,6 @@
 """One plain HTTP request on a connection of its own, and its answer as it came: for looking at what is in between.
 
-`client.http` reads answers as a Towline server means them; here nothing is taken for granted. No token is sent.
+`client.http` reads answers as a Towline server means them; here nothing is taken for granted.
 """
 
 import http.client
@@ -47,17 +47,12 @@ def exchange(
 ) -> Exchange:
     """Ask for a path below the server's URL. Blocks. Raises OSError, ssl.SSLError among them, and HTTPException for an
     answer that is no HTTP."""
-    parts = urlsplit(server)
-    connection: http.client.HTTPConnection
-    if parts.scheme == "https":
-        connection = http.client.HTTPSConnection(parts.hostname or "", parts.port, timeout=ANSWER_SECONDS, context=tls)
-    else:
-        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=ANSWER_SECONDS)
+    connection = _connection(server, tls, ANSWER_SECONDS)
     try:
         began = time.perf_counter()
         connection.connect()
         connected, asked_at = time.perf_counter(), datetime.now(UTC)
-        connection.request("GET", parts.path.rstrip("/") + path, headers={"User-Agent": "towline", **(headers or {})})
+        connection.request("GET", _path(server, path), headers={"User-Agent": "towline", **(headers or {})})
         answer = connection.getresponse()
         answered = time.perf_counter()
         version, valid_until = _certificate_of(connection.sock)
@@ -73,6 +68,37 @@ def exchange(
         )
     finally:
         connection.close()
+
+
+def first_piece_after(
+    server: str, path: str, headers: Mapping[str, str], seconds: float, *, tls: ssl.SSLContext | None = None
+) -> tuple[int, float | None]:
+    """The status of an answer that does not end, and how long its first bytes took; None: more than so many seconds.
+    Blocks, and raises as `exchange` does."""
+    connection = _connection(server, tls, seconds)
+    try:
+        connection.connect()
+        began = time.perf_counter()
+        connection.request("GET", _path(server, path), headers={"User-Agent": "towline", **headers})
+        answer = connection.getresponse()
+        if answer.status == http.client.OK:
+            answer.read1(1)
+        return answer.status, time.perf_counter() - began
+    except TimeoutError:
+        return http.client.OK, None
+    finally:
+        connection.close()
+
+
+def _connection(server: str, tls: ssl.SSLContext | None, seconds: float) -> http.client.HTTPConnection:
+    parts = urlsplit(server)
+    if parts.scheme == "https":
+        return http.client.HTTPSConnection(parts.hostname or "", parts.port, timeout=seconds, context=tls)
+    return http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=seconds)
+
+
+def _path(server: str, path: str) -> str:
+    return urlsplit(server).path.rstrip("/") + path
 
 
 def _certificate_of(sock: object) -> tuple[str | None, datetime | None]:

@@ -40,6 +40,16 @@ def gathers(size: int) -> Fault:
     return fault
 
 
+def keeps_streams(passage: Passage, piece: bytes) -> Iterator[bytes | Happening]:
+    """Of an answer that does not end by itself the head is passed on, and what follows is not for now."""
+    head, end, _ = piece.partition(HEAD_END)
+    if b"text/event-stream" not in head:
+        yield piece
+        return
+    yield head + end
+    yield Passage.hold
+
+
 @dataclass
 class _Frames:
     """How far the frames of one connection have passed."""

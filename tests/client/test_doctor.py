@@ -22,7 +22,7 @@ from client.tls import tls_context
 from client.token_sources import token_source
 from tests.client.command import Towline
 from tests.links import Link
-from tests.proxies import cuts_messages_over, gathers, nginx, strips_upgrades
+from tests.proxies import cuts_messages_over, gathers, keeps_streams, nginx, strips_upgrades
 from tests.server import running
 from tests.test_documents import OPERATIONS
 from tests.tls import Authority
@@ -34,7 +34,7 @@ from transfer.settings import Settings
 NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin")
 CHECKS = [
     *("address", "tls", "server", "between", "clock", "disk", "upgrade", "access"),
-    *("buffering", "round trip", "message size", "upload", "download", "idle"),
+    *("buffering", "round trip", "message size", "upload", "download", "events", "idle"),
 ]
 
 
@@ -123,6 +123,13 @@ async def test_a_proxy_that_gathers_messages_is_found(link: Link) -> None:
     assert "proxy_request_buffering off;" in found["buffering"].mending["nginx"]
 
 
+async def test_a_proxy_that_keeps_the_stream_of_events_is_found(link: Link) -> None:
+    link.downstream.fault = keeps_streams
+    found = await found_by(doctor_for(link.url))
+    assert problems(found) == ["events"]
+    assert "proxy_buffering off;" in found["events"].mending["nginx"]
+
+
 async def test_a_proxy_that_cuts_large_messages_is_found_with_the_size_that_passes(link: Link) -> None:
     link.upstream.fault = cuts_messages_over(64 * KIB)
     found = await found_by(doctor_for(link.url))
@@ -136,7 +143,7 @@ async def test_a_proxy_that_cuts_silent_connections_is_found(link: Link) -> None
     found = {}
     async for finding in doctor.findings():
         found[finding.check] = finding
-        if finding.check == "download":  # all that is measured is
+        if finding.check == "events":  # all that is measured is
             link.idle_limit = 0.1
     assert problems(found) == ["idle"]
     assert found["idle"].sentence.startswith("a silent connection is cut after ")
