@@ -23,8 +23,7 @@ from client.token_sources import token_source
 from tests.client.command import Towline
 from tests.links import Link
 from tests.proxies import cuts_messages_over, gathers, keeps_streams, nginx, strips_upgrades
-from tests.server import running
-from tests.test_documents import OPERATIONS
+from tests.server import CHECKOUT, running
 from tests.tls import Authority
 from tests.tokens import token_for
 from transfer.app import create_app
@@ -193,11 +192,11 @@ async def test_an_nginx_that_was_told_nothing_is_found(tmp_path: Path, server: s
 
 
 @pytest.mark.skipif(NGINX is None, reason="there is no nginx here")
-@pytest.mark.parametrize("mended_by", ["what doctor says", "docs/operations.md"])
+@pytest.mark.parametrize("mended_by", ["what doctor says", "docs/howto/nginx.md"])
 async def test_an_nginx_that_was_told_how_has_no_problem(tmp_path: Path, server: str, mended_by: str) -> None:
     lines = "\n".join([*mending.UPGRADE["nginx"], *mending.IDLE["nginx"]])
-    if mended_by == "docs/operations.md":
-        location = OPERATIONS.read_text().partition("    location / {\n")[2].partition("    }\n")[0]
+    if mended_by == "docs/howto/nginx.md":
+        location = (CHECKOUT / mended_by).read_text().partition("    location / {\n")[2].partition("    }\n")[0]
         lines = location.replace("$connection_upgrade", '"upgrade"').replace("proxy_pass http://127.0.0.1:8000;", "")
     async with nginx(str(NGINX), tmp_path, server, lines) as url:
         found = await found_by(doctor_for(url))
