@@ -41,9 +41,15 @@ def main() -> None:
     completed = words_so_far(os.environ)
     if completed is not None:
         _prepare_completion(completed)
-    elif arguments := sys.argv[1:]:
+    arguments = _asking_for_help(sys.argv[1:])
+    if completed is None and arguments:
         add_commands_of_others(app, arguments)
-    app(prog_name="towline", obj=lend)
+    app(arguments, prog_name="towline", obj=lend)
+
+
+def _asking_for_help(arguments: list[str]) -> list[str]:
+    """`towline help ls` means `towline ls --help`."""
+    return [*arguments[1:], "--help"] if arguments[:1] == ["help"] else arguments
 
 
 def _prepare_completion(words: Sequence[str]) -> None:

@@ -20,6 +20,7 @@ from client.http import WhoAmI
 from client.mending import Mending
 from client.probes import Early, Idle, Sizes, Speed
 from client.wording import Facts, size_words
+from transfer.protocol.errors import TransferError
 from transfer.protocol.limits import PROTOCOL
 
 Verdict = Literal["ok", "note", "problem", "unknown"]
@@ -182,6 +183,12 @@ def of_early(early: Early) -> Finding:
         return Finding("buffering", "problem", sentence, mending.BUFFERING, facts)
     sentence = "messages do not come back at all, though the WebSocket is open"
     return Finding("buffering", "problem", sentence, mending.BUFFERING, facts)
+
+
+def of_full_disk(refused: TransferError) -> Finding:
+    """That the server's store takes nothing, in its own words."""
+    advice = "`towline rm` makes room, or whoever runs the server does"
+    return Finding("upload", "problem", f"{refused}: {advice}", facts={"code": refused.code, **refused.facts})
 
 
 def of_events(status: int, seconds: float | None) -> Finding:

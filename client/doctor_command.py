@@ -19,7 +19,7 @@ from client.credentials import Credentials
 from client.diagnosis import Finding, Verdict, unknown
 from client.display import Display
 from client.exchange import UPGRADE, Exchange, exchange, first_piece_after
-from client.http import HttpApi
+from client.http import HttpApi, WhoAmI
 from client.outcome import Exit, outcome_of
 from client.paint import Colour, paint
 from client.probes import Sizes, Speed
@@ -27,7 +27,14 @@ from client.tls import tls_refusal
 from client.wire import Wire, open_wire
 from client.wording import printable
 from transfer.protocol import limits
-from transfer.protocol.errors import Forbidden, Unauthorized
+from transfer.protocol.errors import (
+    Forbidden,
+    InsufficientStorage,
+    QuotaExceeded,
+    StorageFailure,
+    TooLarge,
+    Unauthorized,
+)
 
 COLOURS: Final[dict[Verdict, Colour]] = {"ok": "green", "note": "yellow", "problem": "red", "unknown": "cyan"}
 NAME_COLUMNS: Final = 14
@@ -99,7 +106,7 @@ class Doctor:
             yield await self._tried("round trip", self._trips)
             sizes = await probes.largest_message(self._open_echo)
             yield diagnosis.of_sizes(sizes)
-            async for finding in self._speeds(http, caller.prefix, sizes):
+            async for finding in self._speeds(http, caller, sizes):
                 yield finding
             yield await self._events()
             yield await self._idle()
@@ -139,15 +146,19 @@ class Doctor:
             await probes.silence(partial(self._open, "/echo", ping_seconds=None), self.idle_seconds)
         )
 
-    async def _speeds(self, http: HttpApi, prefix: str, sizes: Sizes) -> AsyncIterator[Finding]:
+    async def _speeds(self, http: HttpApi, caller: WhoAmI, sizes: Sizes) -> AsyncIterator[Finding]:
         """Both ways; by messages that come back where the caller may not upload, or there is nothing to download."""
         message_bytes = min(max(sizes.passed, limits.KIB), 256 * limits.KIB)
+        room = self.speed_bytes if caller.quota is None else caller.quota - (caller.used or 0)
 
         async def up() -> Finding:
             try:
                 async with self._open("/ws") as wire:
-                    return diagnosis.of_speed(await probes.upload_speed(wire, prefix, message_bytes, self.speed_bytes))
-            except Forbidden:
+                    size = min(self.speed_bytes, max(1, room))
+                    return diagnosis.of_speed(await probes.upload_speed(wire, caller.prefix, message_bytes, size))
+            except (InsufficientStorage, StorageFailure) as refused:
+                return diagnosis.of_full_disk(refused)
+            except (Forbidden, QuotaExceeded, TooLarge):
                 return await by_echo("upload")
 
         async def down() -> Finding:

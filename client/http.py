@@ -342,7 +342,7 @@ class HttpApi:
             raise self._no_towline("it answered with something that was not expected") from refused
 
     def _no_towline(self, reason: str) -> CannotConnect:
-        return CannotConnect(self._server, f"{reason}: is this a Towline server?")
+        return CannotConnect(self._server, f"{reason}: is this a Towline server? `towline doctor` looks closer")
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

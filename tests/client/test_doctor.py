@@ -94,6 +94,12 @@ async def test_who_may_not_upload_is_measured_by_messages(tmp_path: Path) -> Non
         assert found["access"].sentence == "bob may read"
         assert found["upload"].sentence.startswith("at least ")
         assert problems(found) == []
+        writer = await token_for(app.state.store, "carol", ["upload"], prefix="photos/", quota=500_000)
+        found = await found_by(doctor_for(url, token=writer.text))
+        assert found["access"].sentence == "carol may upload; 0 bytes of a quota of 500.0 kB are used"
+        assert found["upload"].sentence.endswith("these bytes are durable")
+        assert found["download"].sentence.startswith("at least ")
+        assert problems(found) == []
         stranger = await found_by(doctor_for(url))
         assert problems(stranger) == ["access"]
         assert f"`towline login {url}`" in stranger["access"].sentence
@@ -157,6 +163,14 @@ async def test_a_chunk_size_that_doctor_proposes_lets_uploads_through(tmp_path: 
     ):
         link.upstream.fault = cuts_messages_over(64 * KIB)
         assert (await connection.upload(bytes(300_000), name="large.bin")).size == 300_000
+
+
+async def test_a_full_disk_is_told_in_the_servers_words(tmp_path: Path) -> None:
+    async with running(Settings(data=tmp_path / "data", port=0, min_free_bytes=1 << 60)) as url:
+        found = await found_by(doctor_for(url))
+    assert problems(found) == ["upload"]
+    assert found["upload"].facts["code"] == "insufficient_storage"
+    assert "`towline rm` makes room" in found["upload"].sentence
 
 
 async def test_a_server_that_is_not_there_is_told_with_what_to_look_at() -> None:

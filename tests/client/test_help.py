@@ -63,6 +63,11 @@ def test_what_it_says_alone_is_true_of_the_commands() -> None:
 # -------------------------------------------------------------------------------------------------------------- help
 
 
+async def test_who_types_help_gets_it(towline: Towline) -> None:
+    assert (await towline("help", "ls")).out == (await towline("ls", "--help")).out
+    assert "\n  serve " in (await towline("help")).out
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_explains_itself_with_examples(command: str) -> None:
     shown = help_of(command)
