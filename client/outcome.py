@@ -1,8 +1,10 @@
 """How a command ends: its exit code, and the sentence for what went wrong."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Final
 
 from client.downloader import DamagedContent
 from client.errors import CannotConnect, ConnectionBroken, GaveUp, KeyringFailed, SourceChanged, TunnelClosed
@@ -35,7 +37,9 @@ class Outcome:
 
 
 _SERVERS_ADVICE = ": choose if_exists replace or rename"
-_CODES: dict[type[Exception], str] = {
+CODES: Final[Mapping[type[BaseException], str]] = {
+    GaveUp: "gave_up",
+    ConnectionBroken: "unreachable",
     CannotConnect: "cannot_connect",
     SourceChanged: "source_changed",
     TargetTaken: "target_taken",
@@ -48,7 +52,11 @@ _CODES: dict[type[Exception], str] = {
     NotPrivate: "not_private",
     KeyringFailed: "keyring_failed",
     UnreadableCredentials: "unreadable_credentials",
+    KeyboardInterrupt: "interrupted",
+    OSError: "os_error",
 }
+"""What a command's own errors are called for machines, the first that fits. Those of the server have their codes."""
+OTHER: Final = "failed"
 
 
 def outcome_of(error: BaseException) -> Outcome:
@@ -63,17 +71,20 @@ def outcome_of(error: BaseException) -> Outcome:
         case TransferError():
             return Outcome(Exit.FAILED, error.code, str(error))
         case GaveUp():
-            return Outcome(Exit.RESUMABLE, "gave_up", str(error))
+            return Outcome(Exit.RESUMABLE, _code_of(error), str(error))
         case ConnectionBroken():
             advice = "--server or TOWLINE_SERVER says where it is, `towline doctor` what is wrong"
-            return Outcome(Exit.FAILED, "unreachable", f"the server cannot be reached: {error}; {advice}")
+            return Outcome(Exit.FAILED, _code_of(error), f"the server cannot be reached: {error}; {advice}")
         case KeyboardInterrupt():
-            return Outcome(Exit.INTERRUPTED, "interrupted", "interrupted: run the same command to go on")
+            return Outcome(Exit.INTERRUPTED, _code_of(error), "interrupted: run the same command to go on")
         case OSError():
-            return Outcome(Exit.FAILED, "os_error", _system_words(error))
+            return Outcome(Exit.FAILED, _code_of(error), _system_words(error))
         case _:
-            code = next((code for kind, code in _CODES.items() if isinstance(error, kind)), "failed")
-            return Outcome(Exit.FAILED, code, str(error))
+            return Outcome(Exit.FAILED, _code_of(error), str(error))
+
+
+def _code_of(error: BaseException) -> str:
+    return next((code for kind, code in CODES.items() if isinstance(error, kind)), OTHER)
 
 
 def _system_words(error: OSError) -> str:

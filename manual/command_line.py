@@ -1,7 +1,7 @@
 """The page of the command line, from the typer app: every command with its arguments, options and examples."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from inspect import cleandoc
 from itertools import groupby
 from typing import Final, Protocol, cast
@@ -10,7 +10,7 @@ from typer.main import get_command
 
 from client.cli import app
 from client.extensions import add_commands_of_others
-from client.outcome import Exit
+from client.outcome import CODES, OTHER, Exit
 from manual.markdown import code, escaped, page, prose, table
 
 _INTRODUCTION: Final = """\
@@ -23,6 +23,13 @@ _EXITS: Final[Mapping[Exit, str]] = {
     Exit.RESUMABLE: "gave up after a time without progress (`--give-up-after`), or another client took the upload over:"
     " run the same command to go on",
     Exit.INTERRUPTED: "Ctrl-C: run the same command to go on",
+}
+_ERRORS: Final = """\
+With `--json` an error has a `code`, which stays the same from version to version. It is one of
+[the server's](messages.md#error-codes), or one of these."""
+_OF_PYTHON: Final[Mapping[type[BaseException], str]] = {
+    KeyboardInterrupt: "Ctrl-C.",
+    OSError: "The system has refused something, such as to read a file.",
 }
 
 
@@ -63,12 +70,18 @@ def command_line_page() -> str:
         f"## {panel}\n\n" + "\n\n".join(_section(name, command, context, "###") for name, command in members)
         for panel, members in groups
     ]
-    exits = [[str(int(number)), meaning] for number, meaning in _exits()]
-    return page("Command line", _INTRODUCTION, own, *sections, f"## Exit codes\n\n{table(('code', 'means'), exits)}")
+    return page("Command line", _INTRODUCTION, own, *sections, _exit_codes(), _error_codes())
 
 
-def _exits() -> Iterator[tuple[Exit, str]]:
-    return ((number, _EXITS[number]) for number in Exit)
+def _exit_codes() -> str:
+    rows = [[str(int(number)), _EXITS[number]] for number in Exit]
+    return f"## Exit codes\n\n{table(('code', 'means'), rows)}"
+
+
+def _error_codes() -> str:
+    rows = [[code(said), _OF_PYTHON.get(error) or prose(error.__doc__ or "")] for error, said in CODES.items()]
+    rows.append([code(OTHER), "Anything else; its sentence says what."])
+    return f"## Error codes\n\n{prose(_ERRORS)}\n\n{table(('code', 'when'), rows)}"
 
 
 def _commands(group: object) -> list[tuple[str, _Command]]:

@@ -8,12 +8,17 @@ from manual.markdown import code, page, prose, table
 from manual.types import default_of, type_of
 from transfer.protocol import messages
 from transfer.protocol.errors import ERRORS
+from transfer.protocol.events import EventMessage
 from transfer.protocol.messages import ClientMessage, ProxyAnswer, ServerMessage
 
 _INTRODUCTION: Final = """\
-The JSON messages on `/ws`, field by field, and the codes of errors. [The wire protocol](../protocol.md) says
-what they mean and in which order they come; the files' bytes go in binary frames, between them. A message has a
-`type`, and a field that has no value is left out. Unknown fields are ignored, in both directions."""
+The JSON messages on `/ws` and `/events`, field by field, and the codes of errors. [The wire
+protocol](../protocol.md) says what they mean and in which order they come; the files' bytes go in binary
+frames, between them. A message has a `type`, and a field that has no value is left out. Unknown fields are
+ignored, in both directions."""
+_EVENTS: Final = """\
+What `/events` tells, each as a text frame of a WebSocket or as the data of a server-sent event; see
+[Events](../protocol.md#events)."""
 _PARTS: Final = (messages.FileEntry, messages.Existing)
 
 
@@ -21,6 +26,7 @@ def messages_page() -> str:
     """The page `docs/reference/messages.md`."""
     to_server = [_message(model) for model in get_args(ClientMessage)]
     to_client = [_message(model) for model in dict.fromkeys([*get_args(ServerMessage), *get_args(ProxyAnswer)])]
+    told = [_section(f"{model.model_fields['type'].default}, an event", model) for model in get_args(EventMessage)]
     parts = [_section(model.__name__, model) for model in _PARTS]
     return page(
         "Messages and errors",
@@ -29,6 +35,9 @@ def messages_page() -> str:
         *to_server,
         "## From the server to a client",
         *to_client,
+        "## Events",
+        _EVENTS,
+        *told,
         "## What stands in messages",
         *parts,
         f"## Error codes\n\n{prose(_ERRORS)}\n\n{_errors()}",
