@@ -71,8 +71,8 @@ def test_a_payload_is_what_its_room_was_filled_with(fed: int) -> None:
         assert reader.filled(len(piece)) == (at + len(piece) == LONG)
     assert reader.room is None
     reader.feed_data(CONTENT[LONG : LONG + 5])
-    assert result(reading) == CONTENT[:LONG]
-    assert result(reader.read_exact(5)) == CONTENT[LONG : LONG + 5]
+    assert result(reading) == bytearray(CONTENT[:LONG])
+    assert result(reader.read_exact(5)) == bytearray(CONTENT[LONG : LONG + 5])
 
 
 def test_what_is_announced_takes_no_memory_before_an_eighth_of_it_has_come() -> None:
