@@ -3,13 +3,17 @@
 A package of its own, for importing anything of the client loads all of it, which takes a while.
 """
 
+import gc
 import sys
 
 
 def main() -> None:
     """Run the command. Ctrl-C while it is still being loaded ends it as later: with 130, and without a traceback."""
+    gc.disable()
     try:
         from client.cli import main as run
     except KeyboardInterrupt:
         sys.exit(130)
+    gc.freeze()  # all of it stays until the end, and would be looked through for garbage then and before
+    gc.enable()
     run()
