@@ -33,7 +33,7 @@ from bench.plots import Lines
 from bench.processes import TowlineServer, peak_mib, resident_mib, scratch
 from bench.report import Report, parser, publish
 from bench.rounds import prepare
-from storage import rows
+from storage import listing_rows
 from storage.catalog import Catalog
 from storage.granting import opened_grants
 from storage.store import FileQuery, SortKey, utc_now
@@ -253,7 +253,7 @@ async def of_the_catalog(path: Path, wanted: Sequence[Kind], times: int) -> Time
     for kind in wanted:
         series = []
         for _ in range(SEARCHES if kind.searches else times):
-            work = partial(rows.list_files, query=kind.make())
+            work = partial(listing_rows.list_files, query=kind.make())
             began = time.perf_counter()
             await catalog.read(work)
             series.append((time.perf_counter() - began) * 1_000)

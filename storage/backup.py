@@ -18,7 +18,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
-from storage import rows
+from storage import file_rows, upload_rows
 from storage.catalog import completed, connected, deleting, files, leaves, open_alone, open_beside, uploads
 from storage.errors import StoreRefused
 from storage.objects import OPEN_MODE, PUBLISHED_MODE, SHARDS, Objects, sync_folder, write_all
@@ -199,22 +199,26 @@ class _Copy:
 
     def _is_still_listed(self, file: StoredFile) -> bool:
         with connected(open_beside(self._data / "catalog.db")) as connection:
-            return rows.file_is_there(connection, file.file_id)
+            return file_rows.file_is_there(connection, file.file_id)
 
     # --------------------------------------------------------------------------------------------------- uploads
 
     def _take_upload(self, connection: Connection, row: Row[Any]) -> None:
         self._copies.unlink(row.object_id)
-        state = ObjectState(rows.ranges_of(row.durable), rows.load_leaves(connection, row.object_id), rows.tail_of(row))
+        state = ObjectState(
+            upload_rows.ranges_of(row.durable),
+            upload_rows.load_leaves(connection, row.object_id),
+            upload_rows.tail_of(row),
+        )
         try:
             proven = self._copy_upload(row, state)
         except _Lost:  # dropped meanwhile, or the next start of the store will say that it failed
             connection.execute(sa.delete(uploads).where(uploads.c.upload_id == row.upload_id))
             connection.execute(sa.delete(leaves).where(leaves.c.object_id == row.object_id))
             return
-        values = rows.durable_values(proven.durable, proven.tail, row.size)
-        rows.update_upload(connection, row.upload_id, row.epoch, values)
-        rows.save_leaves(connection, row.object_id, proven.leaves, state.leaves.keys() - proven.leaves.keys())
+        values = upload_rows.durable_values(proven.durable, proven.tail, row.size)
+        upload_rows.update_upload(connection, row.upload_id, row.epoch, values)
+        upload_rows.save_leaves(connection, row.object_id, proven.leaves, state.leaves.keys() - proven.leaves.keys())
         self._kept.add(row.object_id)
         self._done.uploads += 1
 
@@ -274,17 +278,17 @@ def _proven(descriptor: int, state: ObjectState, leaf_size: int) -> ObjectState:
 def _size(connection: Connection) -> int:
     published = connection.execute(sa.select(sa.func.sum(files.c.size))).scalar()
     unfinished = connection.execute(sa.select(uploads.c.durable)).scalars()
-    return int(published or 0) + sum(rows.ranges_of(durable).total for durable in unfinished)
+    return int(published or 0) + sum(upload_rows.ranges_of(durable).total for durable in unfinished)
 
 
 def _files(connection: Connection) -> Iterator[StoredFile]:
     """All of them; the row of the one that was given last may be deleted."""
     last = ""
     while page := _page(connection, last):
-        yield from map(rows.stored_file, page)
+        yield from map(file_rows.stored_file, page)
         last = page[-1].file_id
 
 
 def _page(connection: Connection, last: str) -> "list[Row[Any]]":
-    select = rows.FIND_FILES.where(files.c.file_id > last).order_by(files.c.file_id).limit(PAGE)
+    select = file_rows.FIND_FILES.where(files.c.file_id > last).order_by(files.c.file_id).limit(PAGE)
     return list(connection.execute(select).all())

@@ -16,7 +16,7 @@ from typing import Final
 
 from sqlalchemy.engine import Connection
 
-from storage import rows
+from storage import file_rows
 from storage.disk import translated
 from storage.errors import NameTaken, NoSpace, NotYours, QuotaExceeded, StorageError, WriteFailed, WrongDigest
 from storage.events import of_published
@@ -110,7 +110,7 @@ class SmallFiles:
         """`before` are the keys of the batch that may still be recorded: of what files before it may replace, it is not
         known what is stored when a file's turn comes."""
         names = [small.request.name for small in batch.files]
-        found = await self._workplace.catalog.read(lambda connection: rows.find_files(connection, names))
+        found = await self._workplace.catalog.read(lambda connection: file_rows.find_files(connection, names))
         unsettled = set(before)
         for small in batch.files:
             if (key := small.request.name.key) not in unsettled:
@@ -212,21 +212,21 @@ class SmallFiles:
                 new.append(_new_file(small, now))
                 small.outcome = Published(new[-1])
             else:
-                rows.insert_files(connection, new)
+                file_rows.insert_files(connection, new)
                 new = []
                 small.outcome = self._row(connection, small, now)
             if isinstance(small.outcome, Published):
                 vacancies.take(small.outcome.file.name)
-        rows.insert_files(connection, new)
-        return rows.disposable(connection)
+        file_rows.insert_files(connection, new)
+        return file_rows.disposable(connection)
 
     def _row(self, connection: Connection, small: _SmallFile, now: datetime) -> Published | StorageError:
         size = len(small.content)
         try:
             with connection.begin_nested() if is_limited(small.request) else nullcontext():
-                return rows.publish(connection, small.request, small.digest, size, small.object_id, now)
+                return file_rows.publish(connection, small.request, small.digest, size, small.object_id, now)
         except (NameTaken, NotYours, QuotaExceeded) as refused:
-            rows.dispose(connection, [small.object_id])
+            file_rows.dispose(connection, [small.object_id])
             return refused
 
     def _seal_now(self, object_ids: list[str]) -> None:
@@ -250,7 +250,7 @@ def _known(small: _SmallFile) -> Published | StorageError | None:
 
 def _new_file(small: _SmallFile, now: datetime) -> StoredFile:
     request = small.request
-    return rows.new_file(request, request.name, small.digest, len(small.content), small.object_id, now)
+    return file_rows.new_file(request, request.name, small.digest, len(small.content), small.object_id, now)
 
 
 def _answer(small: _SmallFile) -> None:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from storage import grant_rows, rows
+from storage import file_rows, grant_rows, upload_rows
 from storage.catalog import completed, uploads
 from storage.events import Upload
 from storage.recovery import note_alive
@@ -21,8 +21,8 @@ def drop_silent(connection: Connection, now: datetime, pending_expiry: float, co
     silent = connection.execute(sa.select(uploads).where(uploads.c.active < before)).all()
     for row in silent:
         connection.execute(sa.delete(uploads).where(uploads.c.upload_id == row.upload_id))
-    rows.dispose(connection, [row.object_id for row in silent])
+    file_rows.dispose(connection, [row.object_id for row in silent])
     connection.execute(sa.delete(completed).where(completed.c.at < before))
     grant_rows.forget_links(connection, now)
     note_alive(connection, now)
-    return [rows.upload_event(row) for row in silent]
+    return [upload_rows.upload_event(row) for row in silent]

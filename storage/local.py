@@ -23,7 +23,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 from sqlalchemy.exc import DBAPIError
 
-from storage import quota_rows, recovery, rows
+from storage import file_rows, listing_rows, quota_rows, recovery, upload_rows
 from storage.batch import SmallFiles
 from storage.catalog import Catalog, uploads
 from storage.disk import Disk, drained, opened, translated
@@ -236,7 +236,7 @@ class LocalStore:
 
     async def _insert(self, request: UploadRequest, upload_id: str, object_id: str, lease: str) -> StoredFile | None:
         now = self._clock()
-        values = rows.request_values(request) | rows.durable_values(RangeSet(), NO_TAIL, request.size)
+        values = upload_rows.request_values(request) | upload_rows.durable_values(RangeSet(), NO_TAIL, request.size)
         values |= {
             "upload_id": upload_id,
             "object_id": object_id,
@@ -252,11 +252,11 @@ class LocalStore:
         def work(connection: Connection) -> StoredFile | None:
             existing = _check_name(connection, request)
             limit = self._max_unfinished_uploads
-            if limit is not None and rows.count_unfinished(connection, request) >= limit:
+            if limit is not None and upload_rows.count_unfinished(connection, request) >= limit:
                 raise TooManyUploads(limit)
             connection.execute(sa.insert(uploads).values(values))
             if request.size:
-                rows.check_promise(connection, request, request.size)
+                upload_rows.check_promise(connection, request, request.size)
             return existing
 
         return await self._catalog.write(work)
@@ -330,14 +330,14 @@ class LocalStore:
         request: UploadRequest,
         existing: StoredFile | None,
     ) -> LocalWriter:
-        durable = rows.ranges_of(row.durable)
+        durable = upload_rows.ranges_of(row.durable)
         size = request.size
         kept = durable.total if size is None else durable.intersection(RangeSet.of((0, size))).total
         self._space.reserve(row.upload_id, 0 if size is None else size - kept)
         descriptor = await self._opened(lambda: self._objects.open(row.object_id, write=True))
         try:
             await lock_object(descriptor, self.take_over_seconds)
-            before = ObjectState(durable, leaves, rows.tail_of(row))
+            before = ObjectState(durable, leaves, upload_rows.tail_of(row))
             state, tail_hasher = await self._on_disk(examine, descriptor, before, row.leaf_size, size)
             await self._record_resume(row, request, state, leaves.keys() - state.leaves.keys())
             self._tell(_taken_up(row, request, state))
@@ -364,12 +364,13 @@ class LocalStore:
     async def _record_resume(
         self, row: Row[Any], request: UploadRequest, state: ObjectState, dropped: set[int]
     ) -> None:
-        values = rows.request_values(request) | rows.durable_values(state.durable, state.tail, request.size)
+        values = upload_rows.request_values(request)
+        values |= upload_rows.durable_values(state.durable, state.tail, request.size)
         values["active"] = self._clock()
 
         def work(connection: Connection) -> None:
-            rows.update_upload(connection, row.upload_id, row.epoch, values)
-            rows.save_leaves(connection, row.object_id, state.leaves, dropped)
+            upload_rows.update_upload(connection, row.upload_id, row.epoch, values)
+            upload_rows.save_leaves(connection, row.object_id, state.leaves, dropped)
 
         await self._catalog.write(work)
 
@@ -391,21 +392,21 @@ class LocalStore:
             raise translated(failed) from failed
 
     async def find_unfinished(self, name: Name, owner: str) -> str | None:
-        return await self._catalog.read(lambda connection: rows.most_recent_upload(connection, name, owner))
+        return await self._catalog.read(lambda connection: upload_rows.most_recent_upload(connection, name, owner))
 
     async def find_completed(self, upload_id: str, owner: str) -> Published | None:
-        return await self._catalog.read(lambda connection: rows.find_completed(connection, upload_id, owner))
+        return await self._catalog.read(lambda connection: upload_rows.find_completed(connection, upload_id, owner))
 
     async def put(self, request: UploadRequest, content: Buffer, digest: Digest) -> Published:
         return await self._small_files.put(request, content, digest)
 
     async def cancel(self, upload_id: str, owner: str, *, within: str = "") -> None:
         def work(connection: Connection) -> tuple[Upload, list[str]]:
-            row = rows.find_upload(connection, upload_id, owner, within)
-            return rows.upload_event(row), rows.drop_upload(connection, upload_id, owner, within)
+            row = upload_rows.find_upload(connection, upload_id, owner, within)
+            return upload_rows.upload_event(row), upload_rows.drop_upload(connection, upload_id, owner, within)
 
         async with self._turns.setdefault(upload_id, asyncio.Lock()):
-            await self._catalog.read(lambda connection: rows.find_upload(connection, upload_id, owner, within))
+            await self._catalog.read(lambda connection: upload_rows.find_upload(connection, upload_id, owner, within))
             if (holders := self._groups.get(upload_id)) is not None:
                 await holders.fence()
             dropped, disposable = await self._catalog.write(work)
@@ -416,13 +417,13 @@ class LocalStore:
 
     async def unfinished(self, owner: str) -> list[UnfinishedUpload]:
         pending_expiry = self._pending_expiry
-        return await self._catalog.read(lambda connection: rows.unfinished(connection, owner, pending_expiry))
+        return await self._catalog.read(lambda connection: upload_rows.unfinished(connection, owner, pending_expiry))
 
     async def expire(self) -> int:
         now, connected = self._clock(), set(self._groups)
 
         def work(connection: Connection) -> tuple[list[Upload], list[str]]:
-            return drop_silent(connection, now, self._pending_expiry, connected), rows.disposable(connection)
+            return drop_silent(connection, now, self._pending_expiry, connected), file_rows.disposable(connection)
 
         dropped, disposable = await self._catalog.write(work)
         self._turns = {key: turn for key, turn in self._turns.items() if turn.locked() or key in self._groups}
@@ -434,10 +435,10 @@ class LocalStore:
     # ---------------------------------------------------------------------------------------------------- files
 
     async def find(self, name: Name) -> StoredFile | None:
-        return await self._catalog.read(lambda connection: rows.find_file(connection, name))
+        return await self._catalog.read(lambda connection: file_rows.find_file(connection, name))
 
     async def find_by_id(self, file_id: str) -> StoredFile | None:
-        return await self._catalog.read(lambda connection: rows.find_file_by_id(connection, file_id))
+        return await self._catalog.read(lambda connection: file_rows.find_file_by_id(connection, file_id))
 
     @asynccontextmanager
     async def open(self, file: StoredFile) -> AsyncIterator[LocalContent]:
@@ -459,21 +460,21 @@ class LocalStore:
         return await self._catalog.read(lambda connection: quota_rows.usage_via(connection, link))
 
     async def list_files(self, query: FileQuery) -> FilePage:
-        read = self._catalog.search if rows.may_take_long(query) else self._catalog.read
-        return await read(lambda connection: rows.list_files(connection, query))
+        read = self._catalog.search if listing_rows.may_take_long(query) else self._catalog.read
+        return await read(lambda connection: listing_rows.list_files(connection, query))
 
     async def rename(self, name: Name, new_name: Name) -> StoredFile:
-        file = await self._catalog.write(lambda connection: rows.rename_file(connection, name, new_name))
+        file = await self._catalog.write(lambda connection: file_rows.rename_file(connection, name, new_name))
         self._tell(Renamed(file, before=name))
         return file
 
     async def delete(self, name: Name) -> None:
         def work(connection: Connection) -> tuple[StoredFile, list[str]]:
-            file = rows.find_file(connection, name)
+            file = file_rows.find_file(connection, name)
             if file is None:
                 raise NotFound(f"the file {str(name)!r}")
-            rows.delete_file(connection, file)
-            return file, rows.disposable(connection)
+            file_rows.delete_file(connection, file)
+            return file, file_rows.disposable(connection)
 
         file, disposable = await self._catalog.write(work)
         self._dispose(disposable)
@@ -487,7 +488,7 @@ class LocalStore:
     async def _unlink(self, object_ids: list[str]) -> None:
         try:
             await self._disk.call(self._objects.delete, object_ids)
-            await self._catalog.write(lambda connection: rows.disposed(connection, object_ids))
+            await self._catalog.write(lambda connection: file_rows.disposed(connection, object_ids))
         except (OSError, StorageError) as failed:
             logger.error("%d objects could not be deleted, the next start does it: %s", len(object_ids), failed)
 
@@ -512,7 +513,7 @@ def _has_no_row(failed: BaseException) -> bool:
 
 def _check_name(connection: Connection, request: UploadRequest) -> StoredFile | None:
     def look_up(name: Name) -> Any:
-        return rows.occupant(connection, name)
+        return file_rows.occupant(connection, name)
 
     return check_early(request, look_up)
 
@@ -522,18 +523,18 @@ def _take_lease(
 ) -> tuple[int, UploadRequest, StoredFile | None]:
     """Raise the epoch, so that the former holder records nothing any more. Returns it, and what the upload is to
     become. What was promised to it is not asked again, only what it, or its account, is now in place of that."""
-    row = rows.find_upload(connection, upload_id, owner, within)
+    row = upload_rows.find_upload(connection, upload_id, owner, within)
     if lease is not None and not secrets.compare_digest(lease.encode(), row.lease.encode()):
         raise Fenced
-    wanted = request or rows.request_of(row)
+    wanted = request or upload_rows.request_of(row)
     existing = _check_name(connection, wanted)
     epoch: int = row.epoch + 1
     taken = {"epoch": epoch, "lease": lease or secrets.token_hex(16)}
-    reserved = rows.ranges_of(row.durable).total if wanted.size is None else wanted.size
-    counted = rows.account_values(wanted)
-    rows.update_upload(connection, upload_id, row.epoch, taken | counted | {"reserved": reserved})
+    reserved = upload_rows.ranges_of(row.durable).total if wanted.size is None else wanted.size
+    counted = upload_rows.account_values(wanted)
+    upload_rows.update_upload(connection, upload_id, row.epoch, taken | counted | {"reserved": reserved})
     if reserved > row.reserved or any(row._mapping[column] != value for column, value in counted.items()):
-        rows.check_promise(connection, wanted, reserved)
+        upload_rows.check_promise(connection, wanted, reserved)
     return epoch, wanted, existing
 
 
@@ -543,5 +544,5 @@ def _taken_up(row: Row[Any], request: UploadRequest, state: ObjectState) -> Prog
 
 
 def _load_upload(connection: Connection, upload_id: str, owner: str) -> tuple[Row[Any], dict[int, bytes]]:
-    row = rows.find_upload(connection, upload_id, owner)
-    return row, rows.load_leaves(connection, row.object_id)
+    row = upload_rows.find_upload(connection, upload_id, owner)
+    return row, upload_rows.load_leaves(connection, row.object_id)

@@ -21,7 +21,7 @@ from typing import Final
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from storage import rows
+from storage import file_rows, upload_rows
 from storage.catalog import EPOCH, completed, deleting, facts, files, uploads
 from storage.objects import OPEN_MODE, PUBLISHED_MODE, Objects, ObjectStatus
 
@@ -43,7 +43,7 @@ class Known:
 def load_known(connection: Connection) -> Known:
     known = Known()
     for row in connection.execute(sa.select(uploads.c.object_id, uploads.c.durable)):
-        known.unfinished[row.object_id] = rows.ranges_of(row.durable).furthest
+        known.unfinished[row.object_id] = upload_rows.ranges_of(row.durable).furthest
     for row in connection.execute(sa.select(files.c.file_id, files.c.size)):
         known.published[row.file_id] = row.size
     known.deleting = set(connection.execute(sa.select(deleting.c.object_id)).scalars())
@@ -105,7 +105,7 @@ def settle_rows(connection: Connection, known: Known, failed: set[str], now: dat
     not count as silence: neither of unfinished uploads nor of completed ones, which are remembered as long."""
     for object_id in failed:
         connection.execute(sa.update(uploads).where(uploads.c.object_id == object_id).values(failed=True, reserved=0))
-    rows.disposed(connection, known.deleting)
+    file_rows.disposed(connection, known.deleting)
     alive = connection.execute(sa.select(facts.c.value).where(facts.c.key == "alive")).scalar_one_or_none()
     downtime = now - (EPOCH + timedelta(microseconds=int(alive))) if alive is not None else timedelta(0)
     if downtime > timedelta(0):

@@ -26,7 +26,7 @@ from typing import Final
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from storage import rows
+from storage import file_rows
 from storage.catalog import EPOCH, connected, files, migrate, open_alone, open_beside, uploads
 from storage.errors import StoreRefused
 from storage.objects import Objects, ObjectStatus, sync_folder
@@ -165,7 +165,7 @@ class _Salvage:
 
     def _take(self, connection: Connection, status: ObjectStatus) -> None:
         """Hash one content and make it a file, unless it is one already."""
-        if rows.file_is_there(connection, status.object_id):
+        if file_rows.file_is_there(connection, status.object_id):
             self._progress.advance(status.size)
             return
         try:
@@ -189,9 +189,9 @@ class _Salvage:
 
     def _insert(self, connection: Connection, status: ObjectStatus, digest: Digest, written: datetime) -> None:
         name = Name(f"{FOLDER}/{digest.algorithm}-{digest.hex}")
-        if rows.find_file(connection, name) is None:
+        if file_rows.find_file(connection, name) is None:
             request = UploadRequest(name=name, size=status.size, owner=self._owner)
-            rows.publish(connection, request, digest, status.size, status.object_id, written)
+            file_rows.publish(connection, request, digest, status.size, status.object_id, written)
 
     def _set_aside(self, object_ids: list[str]) -> None:
         for object_id in object_ids:

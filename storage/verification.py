@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Row
 from sqlalchemy.sql.elements import ColumnElement
 
-from storage import rows
+from storage import file_rows, upload_rows
 from storage.catalog import files, open_beside, uploads
 from storage.errors import NotFound, StoreRefused
 from storage.objects import Objects
@@ -92,7 +92,7 @@ class Verification:
         with self._engine.connect() as connection:
             published = connection.execute(sa.select(sa.func.sum(files.c.size)).where(self._matching(files))).scalar()
             unfinished = connection.execute(sa.select(uploads.c.durable).where(self._matching(uploads))).scalars()
-            return int(published or 0) + sum(rows.ranges_of(durable).total for durable in unfinished)
+            return int(published or 0) + sum(upload_rows.ranges_of(durable).total for durable in unfinished)
 
     def contents(self) -> Iterator[Verified]:
         """Read one after the other. Uploads come first, as they may be published meanwhile."""
@@ -123,12 +123,12 @@ class Verification:
         """In the order of their ids: those stay the same when a file is renamed meanwhile."""
         last = ""
         while True:
-            select = rows.FIND_FILES.where(self._matching(files), files.c.file_id > last)
+            select = file_rows.FIND_FILES.where(self._matching(files), files.c.file_id > last)
             with self._engine.connect() as connection:
                 page = connection.execute(select.order_by(files.c.file_id).limit(PAGE)).all()
             if not page:
                 return
-            yield from map(rows.stored_file, page)
+            yield from map(file_rows.stored_file, page)
             last = page[-1].file_id
 
     # ---------------------------------------------------------------------------------------------------- files
@@ -138,7 +138,7 @@ class Verification:
         if damage is None:
             return None
         with self._engine.connect() as connection:
-            return damage if rows.file_is_there(connection, file.file_id) else None
+            return damage if file_rows.file_is_there(connection, file.file_id) else None
 
     def _look_at_file(self, file: StoredFile) -> Damage | None:
         try:
@@ -156,7 +156,7 @@ class Verification:
 
     def _compare(self, descriptor: int, file: StoredFile) -> Damage | None:
         with self._engine.connect() as connection:
-            recorded = rows.load_leaves(connection, file.file_id)
+            recorded = upload_rows.load_leaves(connection, file.file_id)
         leaf_size = _leaf_size(file.size, len(recorded))
         hasher, leaves, found = new_hasher(file.digest.algorithm), LeafHasher(leaf_size), dict[int, bytes]()
         for content in read_from_disk(descriptor, Range(0, file.size), self._on_read):
@@ -193,8 +193,8 @@ class Verification:
             row = connection.execute(sa.select(uploads).where(uploads.c.upload_id == upload_id)).one_or_none()
             if row is None:
                 return None
-            leaves = rows.load_leaves(connection, row.object_id)
-        return row, ObjectState(rows.ranges_of(row.durable), leaves, rows.tail_of(row))
+            leaves = upload_rows.load_leaves(connection, row.object_id)
+        return row, ObjectState(upload_rows.ranges_of(row.durable), leaves, upload_rows.tail_of(row))
 
     def _damaged(self, row: Row[Any], pieces: list[Piece]) -> list[Piece]:
         try:

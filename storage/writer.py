@@ -14,7 +14,7 @@ from typing import TypeVar
 from sqlalchemy import insert
 from sqlalchemy.engine import Connection
 
-from storage import rows
+from storage import file_rows, upload_rows
 from storage.catalog import Catalog, completed
 from storage.disk import Disk, translated
 from storage.errors import Incomplete, StorageError, TooLong, WriteFailed, WrongDigest
@@ -210,10 +210,10 @@ class LocalWriter:
         known = {index: self._leaves[index] for index in self._segments_of(changed) if index in self._leaves}
 
         def work(connection: Connection) -> None:
-            rows.record_durable(connection, self.upload_id, self._epoch, durable, tail, self.size, now)
-            rows.save_leaves(connection, self._object_id, known, changed)
+            upload_rows.record_durable(connection, self.upload_id, self._epoch, durable, tail, self.size, now)
+            upload_rows.save_leaves(connection, self._object_id, known, changed)
             if grown:
-                rows.check_promise(connection, self._request, durable.total)
+                upload_rows.check_promise(connection, self._request, durable.total)
 
         await self._workplace.catalog.write(work)
 
@@ -227,7 +227,7 @@ class LocalWriter:
             self._workplace.tell(Progressed(self._state))
 
     def _segments_of(self, changed: set[int]) -> list[int]:
-        per_segment = rows.LEAVES_PER_SEGMENT
+        per_segment = upload_rows.LEAVES_PER_SEGMENT
         segments = {index // per_segment for index in changed}
         return [index for segment in segments for index in range(segment * per_segment, (segment + 1) * per_segment)]
 
@@ -390,13 +390,13 @@ class LocalWriter:
         now = self._workplace.clock()
 
         def work(connection: Connection) -> tuple[Published, list[str]]:
-            rows.remove_upload(connection, self.upload_id, self._epoch)
-            published = rows.publish(connection, self._request, digest, size, self._object_id, now, promised=True)
+            upload_rows.remove_upload(connection, self.upload_id, self._epoch)
+            published = file_rows.publish(connection, self._request, digest, size, self._object_id, now, promised=True)
             remembered = {"upload_id": self.upload_id, "owner": self._request.owner, "at": now}
             remembered |= {"file_id": published.file.file_id, "unchanged": published.unchanged}
             remembered["wanted"] = self._request.name.value
             connection.execute(insert(completed).values(remembered))
-            return published, rows.disposable(connection)
+            return published, file_rows.disposable(connection)
 
         try:
             await self._on_disk(self._seal_now, size)
@@ -414,9 +414,9 @@ class LocalWriter:
 
     async def _drop(self) -> None:
         def work(connection: Connection) -> list[str]:
-            rows.remove_upload(connection, self.upload_id, self._epoch)
-            rows.dispose(connection, [self._object_id])
-            return rows.disposable(connection)
+            upload_rows.remove_upload(connection, self.upload_id, self._epoch)
+            file_rows.dispose(connection, [self._object_id])
+            return file_rows.disposable(connection)
 
         self._end(await self._workplace.catalog.write(work))
         self._workplace.tell(Cancelled(self._state))
@@ -447,7 +447,7 @@ class LocalWriter:
         now = self._workplace.clock()
         try:
             return await self._workplace.catalog.write(
-                lambda connection: rows.note_active(connection, self.upload_id, self._epoch, now)
+                lambda connection: upload_rows.note_active(connection, self.upload_id, self._epoch, now)
             )
         except StorageError as refused:  # fenced, or a catalog that cannot be written
             logger.info("upload of object %s ended: %s", self._object_id, refused)

@@ -83,17 +83,17 @@ MUTANTS: Final = (
         "the check of the epoch",
         (
             Change(
-                "storage/rows.py",
+                "storage/upload_rows.py",
                 "sa.update(uploads).where(uploads.c.upload_id == upload_id, uploads.c.epoch == epoch)",
                 "sa.update(uploads).where(uploads.c.upload_id == upload_id)",
             ),
             Change(
-                "storage/rows.py",
+                "storage/upload_rows.py",
                 'uploads.c.epoch == sa.bindparam("of_epoch")',
                 'uploads.c.epoch >= sa.bindparam("of_epoch")',
             ),
             Change(
-                "storage/rows.py",
+                "storage/upload_rows.py",
                 "sa.delete(uploads).where(uploads.c.upload_id == upload_id, uploads.c.epoch == epoch)",
                 "sa.delete(uploads).where(uploads.c.upload_id == upload_id)",
             ),
