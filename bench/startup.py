@@ -22,9 +22,9 @@ import sqlalchemy as sa
 from bench.figures import Table, at_most, number
 from bench.processes import MIB, peak_mib, scratch
 from bench.report import Report, parser, publish
-from storage.catalog import EPOCH, facts, files, uploads
 from storage.objects import OPEN_MODE, PUBLISHED_MODE, new_object_id
 from storage.opening import open_folders
+from storage.schema import EPOCH, facts, files, uploads
 from tests.server import ServerProcess
 from transfer.protocol.leaves import NO_TAIL, leaf_size_for
 

@@ -19,12 +19,13 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
 from storage import file_rows, upload_rows
-from storage.catalog import completed, connected, deleting, files, leaves, open_alone, open_beside, uploads
+from storage.connecting import connected, open_alone, open_beside
 from storage.errors import StoreRefused
 from storage.objects import OPEN_MODE, PUBLISHED_MODE, SHARDS, Objects, sync_folder, write_all
 from storage.opening import check_store, lock_folder, make_folders, write_identity
 from storage.progress import Progress
 from storage.proof import damaged_pieces, read_from_disk, recorded_pieces
+from storage.schema import completed, deleting, files, leaves, uploads
 from storage.store import StoredFile
 from storage.writer import ObjectState
 from transfer.protocol.leaves import NO_TAIL

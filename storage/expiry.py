@@ -7,9 +7,9 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from storage import file_rows, grant_rows, upload_rows
-from storage.catalog import completed, uploads
 from storage.events import Upload
 from storage.recovery import note_alive
+from storage.schema import completed, uploads
 
 
 def drop_silent(connection: Connection, now: datetime, pending_expiry: float, connected: set[str]) -> list[Upload]:

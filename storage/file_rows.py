@@ -11,10 +11,10 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
 from storage import quota_rows
-from storage.catalog import deleting, files, leaves
 from storage.errors import NameTaken, NotFound
 from storage.naming import Occupant, Settled, settle
 from storage.quota import outgrows
+from storage.schema import deleting, files, leaves
 from storage.store import Published, StoredFile, UploadRequest
 from transfer.protocol.digest import Digest
 from transfer.protocol.names import Name

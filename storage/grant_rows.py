@@ -9,9 +9,9 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 from sqlalchemy.sql.elements import ColumnElement
 
-from storage.catalog import grants
 from storage.errors import NotFound, TooManyLinks
 from storage.grants import MAX_LINKS, REMEMBERED_FOR, Grant, GrantKind
+from storage.schema import grants
 
 
 def grant_of(row: Row[Any]) -> Grant:

@@ -10,7 +10,8 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.exc import DBAPIError
 
 from storage import grant_rows, quota_rows
-from storage.catalog import Catalog, Work, as_storage_error, open_writing
+from storage.catalog import Catalog, Work
+from storage.connecting import as_storage_error, open_writing
 from storage.errors import StoreRefused
 from storage.grants import Grant, GrantKind
 from storage.opening import FolderInUse, check_store, open_folders

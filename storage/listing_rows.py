@@ -8,9 +8,9 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.sql.elements import ColumnElement, UnaryExpression
 from sqlalchemy.sql.operators import custom_op
 
-from storage.catalog import NEVER, Moment, files
 from storage.file_rows import FIND_FILES, stored_file
 from storage.listing import Position, make_cursor, page_by_folder, read_cursor
+from storage.schema import NEVER, Moment, files
 from storage.store import FilePage, FileQuery, SortKey
 
 T = TypeVar("T")

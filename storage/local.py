@@ -25,7 +25,7 @@ from sqlalchemy.exc import DBAPIError
 
 from storage import file_rows, listing_rows, quota_rows, recovery, upload_rows
 from storage.batch import SmallFiles
-from storage.catalog import Catalog, uploads
+from storage.catalog import Catalog
 from storage.disk import Disk, drained, opened, translated
 from storage.errors import Fenced, NotFound, StorageError, StoreRefused, TooManyUploads, WriteFailed
 from storage.events import Cancelled, Created, Deleted, Progressed, Renamed, Tell, Upload, tell_nobody
@@ -38,6 +38,7 @@ from storage.naming import check_early
 from storage.objects import Objects, new_object_id
 from storage.opening import open_folders
 from storage.resuming import cut_and_seal, examine
+from storage.schema import uploads
 from storage.space import Space
 from storage.store import (
     Clock,

@@ -14,9 +14,10 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from storage.catalog import SCHEMA, connected, facts, migrate, open_alone, open_beside
+from storage.connecting import connected, migrate, open_alone, open_beside
 from storage.errors import StoreRefused
 from storage.objects import Objects, sync_folder
+from storage.schema import SCHEMA, facts
 
 FORMAT: Final = 1
 CATALOG_MODE: Final = 0o600

@@ -7,7 +7,7 @@ one comes second.
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from storage import catalog
+from storage import schema
 from storage.quota import compare_account, compare_link
 from storage.store import StoredFile, UploadRequest
 
@@ -23,7 +23,7 @@ def usage_via(connection: Connection, link: str) -> int:
 
 
 def _kept(connection: Connection, kind: str, name: str) -> int:
-    columns = catalog.usage.c
+    columns = schema.usage.c
     found = sa.select(columns.bytes).where(columns.kind == kind, columns.name == name)
     return connection.execute(found).scalar_one_or_none() or 0
 

@@ -22,8 +22,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from storage import file_rows, upload_rows
-from storage.catalog import EPOCH, completed, deleting, facts, files, uploads
 from storage.objects import OPEN_MODE, PUBLISHED_MODE, Objects, ObjectStatus
+from storage.schema import EPOCH, completed, deleting, facts, files, uploads
 
 _MICROSECOND: Final = timedelta(microseconds=1)
 logger = logging.getLogger("towline.recovery")

@@ -27,7 +27,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from storage import file_rows
-from storage.catalog import EPOCH, connected, files, migrate, open_alone, open_beside, uploads
+from storage.connecting import connected, migrate, open_alone, open_beside
 from storage.errors import StoreRefused
 from storage.objects import Objects, ObjectStatus, sync_folder
 from storage.opening import (
@@ -44,6 +44,7 @@ from storage.opening import (
 )
 from storage.progress import Progress
 from storage.proof import read_from_disk
+from storage.schema import EPOCH, files, uploads
 from storage.store import UploadRequest
 from transfer.protocol.digest import DEFAULT_ALGORITHM, Digest, digest_of, new_hasher
 from transfer.protocol.names import Name

@@ -11,10 +11,10 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
 from storage import events, quota_rows
-from storage.catalog import completed, files, leaves, uploads
 from storage.errors import Fenced, NotFound
 from storage.file_rows import FILE_COLUMNS, disposable, dispose, occupant, stored_file
 from storage.quota import is_limited
+from storage.schema import completed, files, leaves, uploads
 from storage.store import IfExists, Published, UnfinishedUpload, UploadRequest
 from transfer.protocol.leaves import ABSENT, CHECKSUM_BYTES, Tail
 from transfer.protocol.names import Name

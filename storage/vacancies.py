@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from storage.catalog import files
+from storage.schema import files
 from transfer.protocol.names import Name
 
 _ASKED = sa.func.json_each(sa.bindparam("keys", type_=sa.JSON)).table_valued("value")

@@ -16,11 +16,12 @@ from sqlalchemy.engine import Row
 from sqlalchemy.sql.elements import ColumnElement
 
 from storage import file_rows, upload_rows
-from storage.catalog import files, open_beside, uploads
+from storage.connecting import open_beside
 from storage.errors import NotFound, StoreRefused
 from storage.objects import Objects
 from storage.opening import check_store
 from storage.proof import OnRead, Piece, damaged_pieces, read_from_disk, recorded_pieces
+from storage.schema import files, uploads
 from storage.store import StoredFile
 from storage.writer import ObjectState
 from transfer.protocol.digest import digest_of, new_hasher

@@ -15,13 +15,14 @@ from sqlalchemy import insert
 from sqlalchemy.engine import Connection
 
 from storage import file_rows, upload_rows
-from storage.catalog import Catalog, completed
+from storage.catalog import Catalog
 from storage.disk import Disk, translated
 from storage.errors import Incomplete, StorageError, TooLong, WriteFailed, WrongDigest
 from storage.events import Cancelled, Progressed, Tell, Upload, of_published
 from storage.leaf_runs import LeafRuns
 from storage.lease import Work
 from storage.objects import OPEN_MODE, PUBLISHED_MODE, read_range, write_all
+from storage.schema import completed
 from storage.space import Space
 from storage.store import Clock, Published, StoredFile, UploadRequest
 from transfer.protocol.digest import Digest, Hasher, digest_of, new_hasher

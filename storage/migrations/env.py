@@ -1,8 +1,8 @@
-"""Alembic's environment: `storage.catalog.migrate` hands over an open connection in a transaction."""
+"""Alembic's environment: `storage.connecting.migrate` hands over an open connection in a transaction."""
 
 from alembic import context
 
-from storage.catalog import metadata
+from storage.schema import metadata
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
 context.run_migrations()

@@ -21,9 +21,9 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from storage.catalog import completed, files
 from storage.errors import Fenced, Incomplete, StorageError
 from storage.local import LocalStore
+from storage.schema import completed, files
 from storage.store import FileQuery, Published, StoredFile, UploadRequest, Writer
 from tests.crash.model import EXPIRY, LEAF, STREAM_LEAF, Command, FileSeen, Opened, Refused, Spans, UploadSeen, View
 from tests.storage.conformance.asking import ANN, BOB, hold, read

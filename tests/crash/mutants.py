@@ -66,8 +66,8 @@ MUTANTS: Final = (
     Mutant(
         "the catalog's synchronous=FULL",
         (
-            Change("storage/catalog.py", '"synchronous=FULL", "busy', '"synchronous=NORMAL", "busy'),
-            Change("storage/catalog.py", "if cursor.fetchone() != (2,):", "if cursor.fetchone() != (1,):"),
+            Change("storage/connecting.py", '"synchronous=FULL", "busy', '"synchronous=NORMAL", "busy'),
+            Change("storage/connecting.py", "if cursor.fetchone() != (2,):", "if cursor.fetchone() != (1,):"),
         ),
         _POWER,
     ),

@@ -12,8 +12,10 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy.engine import Connection
 
-from storage.catalog import Catalog, deleting, metadata, migrate
+from storage.catalog import Catalog
+from storage.connecting import migrate
 from storage.errors import NotFound, WriteFailed
+from storage.schema import deleting, metadata
 
 
 @pytest.fixture

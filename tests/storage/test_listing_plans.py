@@ -11,10 +11,11 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from storage.catalog import files, migrate, open_alone
+from storage.connecting import migrate, open_alone
 from storage.listing import make_cursor
 from storage.listing_rows import FEW, list_files
 from storage.objects import new_object_id
+from storage.schema import files
 from storage.store import FilePage, FileQuery, SortKey
 
 MANY: Final = 4 * FEW

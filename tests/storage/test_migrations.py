@@ -11,12 +11,13 @@ from alembic.script import ScriptDirectory
 
 from storage import catalog
 from storage.backup import back_up
-from storage.catalog import SCHEMA, connected, open_alone
+from storage.connecting import connected, open_alone
 from storage.errors import StoreRefused
 from storage.granting import opened_grants
 from storage.local import LocalStore
 from storage.progress import Silent
 from storage.salvage import salvage
+from storage.schema import SCHEMA
 from storage.verification import Verification
 from tests.storage.conformance.asking import ANN, BOB, LEAF, ask, begin_and_leave, complete, found, is_there, made, put
 from transfer.protocol.names import Name

@@ -7,11 +7,12 @@ import pytest
 import sqlalchemy as sa
 
 from storage.backup import back_up
-from storage.catalog import connected, files, open_beside, uploads, usage
+from storage.connecting import connected, open_beside
 from storage.errors import QuotaExceeded
 from storage.local import LocalStore
 from storage.progress import Silent
 from storage.salvage import salvage
+from storage.schema import files, uploads, usage
 from tests.storage.conformance.asking import ANN, BOB, ManualClock, ask, begin_and_leave, give, put, upload
 from transfer.protocol.names import Name
 from transfer.protocol.ranges import Range

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from storage.catalog import Moment
+from storage.schema import Moment
 
 revision = "0001"
 down_revision = None

@@ -8,7 +8,7 @@ import json
 import sqlalchemy as sa
 from alembic import op
 
-from storage.catalog import Moment
+from storage.schema import Moment
 
 revision = "0002"
 down_revision = "0001"
