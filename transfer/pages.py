@@ -19,6 +19,8 @@ from transfer.downloads import is_known
 from transfer.protocol.errors import NotFound
 
 MODULES_PATH: Final = "/web/"
+CLIENT_PATH: Final = "/client.js"
+"""What programs import to upload: the module of that name, whose parts stay where they are."""
 
 _FOLDER: Final = Path(__file__).with_name("web")
 _TYPES: Final = {
@@ -61,8 +63,10 @@ def router() -> APIRouter:
     """The routes of the pages; they are no part of the API, and not in its description."""
     assets, routes = read_assets(), APIRouter()
 
+    client = Asset(f'export * from ".{MODULES_PATH}client.js";\n'.encode(), _TYPES[".js"])
+
     async def module(request: Request) -> Response:
-        asset = assets.get(request.path_params["name"])
+        asset = client if request.url.path == CLIENT_PATH else assets.get(request.path_params["name"])
         if asset is None or asset.media_type == _TYPES[".html"]:
             raise NotFound("there is no such part of a page")
         headers = guarding_headers() | {"cache-control": "no-cache", "etag": asset.entity_tag}
@@ -72,7 +76,8 @@ def router() -> APIRouter:
 
     for path, name in (("/", "index.html"), ("/r/{secret}", "request.html"), ("/docs", "docs.html")):
         routes.add_route(path, _page(assets[name]), methods=["GET"], include_in_schema=False)
-    routes.add_route(MODULES_PATH + "{name:path}", module, methods=["GET"], include_in_schema=False)
+    for path in (CLIENT_PATH, MODULES_PATH + "{name:path}"):
+        routes.add_route(path, module, methods=["GET"], include_in_schema=False)
     return routes
 
 

@@ -7,7 +7,7 @@ from typing import Final
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
+from playwright.async_api import Browser, BrowserContext, Dialog, Page, async_playwright, expect
 
 from tests.browser.sites import PATIENCE, Site, site
 from tests.end_to_end.conftest import Service, serving
@@ -62,15 +62,24 @@ async def service(tmp_path: Path) -> AsyncIterator[Service]:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def page(context: BrowserContext, service: Service) -> AsyncIterator[Page]:
-    """A page. In the end nothing has gone wrong in it, and it has asked nobody but the server, under whatever port."""
+    """A page. In the end nothing has gone wrong in it, or in another one beside it, and they have asked nobody but the
+    server, under whatever port. It may be left while it is at work."""
     context.set_default_timeout(PATIENCE * 1_000)
-    page = await context.new_page()
     asked: list[str] = []
     errors: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on("dialog", lambda dialog: errors.append(dialog.message))
-    yield page
+
+    async def answer(dialog: Dialog) -> None:
+        if dialog.type != "beforeunload":
+            errors.append(dialog.message)
+        await dialog.accept()
+
+    def watch(page: Page) -> None:
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("dialog", answer)
+
+    context.on("page", watch)
+    yield await context.new_page()
     assert errors == []
     assert [url for url in asked if not url.startswith("http://127.0.0.1:")] == []
 

@@ -14,7 +14,7 @@ import pytest
 from tests.end_to_end.conftest import Service, serving
 from tests.end_to_end.node import OPTION, found_node
 from tests.end_to_end.scene import MIB, content, sha256
-from tests.links import Happening, Link, Passage
+from tests.links import Fault, Happening, Link, Passage
 from tests.tokens import request_link, token_for
 
 SCRIPT: Final = Path(__file__).with_name("page_client.mjs")
@@ -94,22 +94,34 @@ class Run:
         entry: Json = (await self.until("complete"))["complete"]
         return entry
 
+    async def write(self, line: str) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(line.encode() + b"\n")
+        await self.process.stdin.drain()
+
+    async def say(self, **what: str) -> None:
+        """Have this done, and wait until it is."""
+        await self.write(json.dumps(what))
+        await self.until(*what)
+
     async def end(self) -> None:
         """Wait until it has ended by itself."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
         _, stderr = await self.process.communicate()
         assert self.process.returncode == 0, stderr.decode()
 
 
-async def start(node: str, folder: Path, server: str, *sources: Path, credentials: Json | None = None) -> Run:
+async def start(node: str, folder: Path, server: str, *sources: Path, **options: object) -> Run:
     command = [node, OPTION, str(SCRIPT), str(folder), *map(str, sources)]
     process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, stderr=PIPE)
     assert process.stdin is not None
-    process.stdin.write(json.dumps({"url": server.replace("http", "ws") + "/ws", "credentials": credentials}).encode())
-    process.stdin.close()
+    said = {"url": server.replace("http", "ws") + "/ws", **options}
+    process.stdin.write(json.dumps(said).encode() + b"\n")
     return Run(process)
 
 
-async def begun_and_killed(node: str, folder: Path, link: Link, source: Path, **options: Json) -> None:
+async def begun_and_killed(node: str, folder: Path, link: Link, source: Path, **options: object) -> None:
     """Run it until half of the source has passed, then end it, as when a page is closed."""
     link.hold_after(upstream=CUT)
     run = await start(node, folder, link.url, source, **options)
@@ -218,7 +230,7 @@ async def test_another_file_of_the_same_name_is_never_spliced_with_the_first(
     run = await start(node, folder, link.url, source)
     assert (await run.completed())["digest"] == sha256(source)
     await run.end()
-    assert 0 in run.durable[1:], "it has started over"
+    assert 0 in run.durable, "what was of the other one is sent once more"
     assert await service.stored("cargo.bin") == content(SIZE, seed=1)
 
 
@@ -264,12 +276,197 @@ async def test_a_refusal_is_final_and_keeps_nobody_else_waiting(
     assert run.waited == []
 
 
+async def test_of_a_file_that_has_changed_only_the_leaves_that_differ_are_sent_again(
+    node: str, folder: Path, link: Link, service: Service, source: Path
+) -> None:
+    await begun_and_killed(node, folder, link, source)
+    changed = bytearray(source.read_bytes())
+    changed[MIB + 7] ^= 1
+    source.write_bytes(changed)
+    run = await start(node, folder, link.url, source, connections=1)
+    assert (await run.completed())["digest"] == sha256(source)
+    await run.end()
+    assert any(line.get("state") == "checking" for line in run.said)
+    assert link.upstream_bytes < SIZE + WINDOW + 2 * MIB
+    assert await service.stored("cargo.bin") == changed
+
+
+async def test_what_differs_where_no_checksum_was_is_found_at_the_end_and_mended(
+    node: str, folder: Path, link: Link, service: Service, tmp_path: Path
+) -> None:
+    source = tmp_path / "cargo.bin"
+    source.write_bytes(content(3 * MIB))
+    async with service.connected() as peer:
+        await peer.leave_unfinished("cargo.bin", 3 * MIB, content(MIB) + b"otherwise")
+    run = await start(node, folder, link.url, source)
+    assert (await run.completed())["digest"] == sha256(source)
+    await run.end()
+    assert link.upstream_bytes < 3.5 * MIB, "what was there, and one leaf once more"
+
+
+@pytest.mark.parametrize("is_that_one", [True, False], ids=["that one", "another"])
+async def test_where_a_certain_file_is_meant_no_other_one_takes_its_place(
+    node: str, folder: Path, service: Service, source: Path, is_that_one: bool
+) -> None:
+    async with service.connected() as peer:
+        ready = await peer.leave_unfinished("cargo.bin", SIZE, content(CUT, seed=0 if is_that_one else 1))
+    run = await start(node, folder, service.url, source, uploadId=ready["upload_id"], mustMatch=True)
+    if is_that_one:
+        assert (await run.completed())["digest"] == sha256(source)
+    else:
+        assert (await run.until("refused"))["refused"] == "other_file"
+        assert (await service.unfinished())[0]["offset"] == CUT, "what is there stays for the right one"
+    await run.end()
+
+
+# ----------------------------------------------------------------------------------------------------------- many files
+
+
+async def test_small_files_follow_one_another_without_waiting_for_answers(
+    node: str, folder: Path, link: Link, service: Service, tmp_path: Path
+) -> None:
+    sources = [tmp_path / f"{number}.txt" for number in range(20)]
+    for source in sources:
+        source.write_bytes(source.name.encode() * 100)
+    answers = link.downstream
+    headers = 0
+
+    def hold_answers(passage: Passage, piece: bytes) -> Iterator[bytes | Happening]:
+        if b'"complete"' in piece and headers < len(sources):
+            yield Passage.hold
+        yield piece
+
+    def count_headers(passage: Passage, piece: bytes) -> Iterator[bytes | Happening]:
+        nonlocal headers
+        yield piece
+        headers += passage.passed_bytes > 20 * 300
+
+    answers.fault, link.upstream.fault = hold_answers, count_headers
+    run = await start(node, folder, link.url, *sources)
+    await link.until(lambda link: link.upstream_bytes > 20 * 300)
+    link.thaw()
+    for source in sources:
+        assert (await run.completed())["digest"] == sha256(source)
+    await run.end()
+    assert link.connections == 1
+    assert len(await service.names()) == 20
+
+
+async def test_small_files_survive_a_break_and_one_that_is_refused(
+    node: str, folder: Path, link: Link, service: Service, tmp_path: Path
+) -> None:
+    names = ["a", "NUL", *"bcdef"]
+    for name in names:
+        (tmp_path / name).write_bytes(name.encode() * 20_000)
+    link.cut_after(upstream=50_000)
+    run = await start(node, folder, link.url, *(tmp_path / name for name in names))
+    assert (await run.until("refused"))["refused"] == "invalid_name"
+    while len([line for line in run.said if "complete" in line]) < 6:
+        await run.completed()
+    await run.end()
+    assert link.connections == 2
+    assert sorted(await service.names()) == list("abcdef")
+
+
+async def test_several_connections_carry_several_files(
+    node: str, folder: Path, link: Link, service: Service, tmp_path: Path
+) -> None:
+    sources = [tmp_path / name for name in ("a.bin", "b.bin", "small")]
+    for source, size in zip(sources, (3 * MIB, 3 * MIB, 100), strict=True):
+        source.write_bytes(content(size))
+    run = await start(node, folder, link.url, *sources, connections=2)
+    for _ in sources:
+        await run.completed()
+    await run.end()
+    assert link.connections == 2
+    assert sorted(await service.names()) == ["a.bin", "b.bin", "small"]
+
+
+# -------------------------------------------------------------------------------------------------- stopping, going on
+
+
+async def test_paused_it_keeps_what_is_there_and_resumed_it_goes_on(
+    node: str, folder: Path, link: Link, service: Service, source: Path
+) -> None:
+    link.hold_after(upstream=CUT)
+    run = await start(node, folder, link.url, source)
+    await link.until(lambda link: link.upstream_bytes >= CUT)
+    await run.say(pause="cargo.bin")
+    assert (await service.unfinished())[0]["name"] == "cargo.bin"
+    link.thaw()
+    await run.say(resume="cargo.bin")
+    assert (await run.completed())["digest"] == sha256(source)
+    await run.end()
+    assert link.connections == 2
+    assert link.upstream_bytes < SIZE + WINDOW + MIB
+
+
+@pytest.mark.parametrize("is_known", [True, False], ids=["its id is known", "its id is not known yet"])
+async def test_cancelled_nothing_of_it_stays(
+    node: str, folder: Path, link: Link, service: Service, source: Path, is_known: bool
+) -> None:
+    if is_known:
+        link.hold_after(upstream=CUT)
+    else:
+        link.downstream.fault = hold_before(b'"ready"')
+    run = await start(node, folder, link.url, source)
+    await link.until(lambda link: link.upstream_bytes >= (CUT if is_known else 400))
+    await run.say(cancel="cargo.bin")
+    link.thaw()
+    await run.say(drop="cargo.bin")
+    await link.until(lambda link: link.open_connections == 0)
+    assert await service.unfinished() == []
+    await run.end()
+
+
+def hold_before(mark: bytes) -> Fault:
+    """Hold the connection when this is about to pass."""
+
+    def fault(passage: Passage, piece: bytes) -> Iterator[bytes | Happening]:
+        if mark in piece:
+            yield Passage.hold
+        yield piece
+
+    return fault
+
+
+async def test_who_is_superseded_says_so_and_does_not_come_back(
+    node: str, folder: Path, link: Link, service: Service, source: Path
+) -> None:
+    link.hold_after(upstream=CUT)
+    run = await start(node, folder, link.url, source)
+    await link.until(lambda link: link.upstream_bytes >= CUT)
+    another = await start(node, folder, service.url, source)
+    assert (await run.until("refused"))["refused"] == "superseded"
+    assert (await another.completed())["digest"] == sha256(source)
+    await another.end()
+    await run.say(resume="cargo.bin")
+    assert (await run.completed())["digest"] == sha256(source), "told to, it asks, and finds it complete"
+    await run.end()
+
+
+async def test_the_function_that_sends_one_file_stops_at_a_signal_and_a_later_call_goes_on(
+    node: str, folder: Path, link: Link, service: Service, source: Path
+) -> None:
+    link.hold_after(upstream=CUT)
+    run = await start(node, folder, link.url, source, alone=True)
+    await link.until(lambda link: link.upstream_bytes >= CUT)
+    await run.write("enough for today")
+    assert (await run.until("message"))["message"] == "enough for today"
+    link.thaw()
+    await run.end()
+    run = await start(node, folder, link.url, source, alone=True, ifExists="error")
+    assert (await run.completed())["digest"] == sha256(source)
+    await run.end()
+    assert 0 < run.durable[0] < CUT
+
+
 # ------------------------------------------------------------------------------------------------------- who is calling
 
 
 async def test_a_token_goes_in_the_first_frame(node: str, folder: Path, service: Service, source: Path) -> None:
     token = await token_for(service.store, "alice")
-    run = await start(node, folder, service.url, source, credentials={"token": token.text})
+    run = await start(node, folder, service.url, source, token=token.text)
     assert (await run.completed())["owner"] == "alice"
     await run.end()
 
@@ -279,14 +476,14 @@ async def test_a_revoked_token_ends_it_and_another_goes_on(
 ) -> None:
     token, another = await token_for(service.store, "alice"), await token_for(service.store, "alice")
     link.hold_after(upstream=CUT)
-    run = await start(node, folder, link.url, source, credentials={"token": token.text})
+    run = await start(node, folder, link.url, source, token=token.text)
     await link.until(lambda link: link.upstream_bytes >= CUT)
     await service.store.grants.revoke(token.grant_id)
     refused = await run.until("refused")
     assert refused["refused"] == "unauthorized"
     assert run.waited == []
     await run.end()
-    run = await start(node, folder, service.url, source, credentials={"token": another.text})
+    run = await start(node, folder, service.url, source, token=another.text)
     assert (await run.completed())["digest"] == sha256(source)
     assert run.durable[0] > 0
     await run.end()
@@ -298,8 +495,8 @@ async def test_a_request_link_is_shown_as_it_stands_in_its_url_and_a_visitor_goe
     await token_for(service.store, "alice")
     secret = await request_link(service.store, "alice", prefix="inbox/")
     credentials = {"token": secret.in_link, "visitor": VISITOR}
-    await begun_and_killed(node, folder, link, source, credentials=credentials)
-    run = await start(node, folder, link.url, source, credentials=credentials)
+    await begun_and_killed(node, folder, link, source, **credentials)
+    run = await start(node, folder, link.url, source, **credentials)
     complete = await run.completed()
     assert (complete["name"], complete["digest"]) == ("cargo.bin", sha256(source))
     assert run.durable[0] > 0

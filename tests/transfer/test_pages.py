@@ -39,7 +39,9 @@ def directives(answer: httpx2.Response) -> dict[str, str]:
     return {name: value for name, _, value in parts}
 
 
-@pytest.mark.parametrize("path", [*PAGES, MODULES_PATH + "client.js"], ids=["home", "request", "docs", "module"])
+@pytest.mark.parametrize(
+    "path", [*PAGES, MODULES_PATH + "client.js", "/client.js"], ids=["home", "request", "docs", "module", "client"]
+)
 async def test_what_is_served_has_every_header_that_keeps_it_safe(http: httpx2.AsyncClient, path: str) -> None:
     answer = await http.get(path)
     assert answer.status_code == 200
@@ -112,6 +114,14 @@ async def test_each_part_has_its_type_and_is_sent_once(http: httpx2.AsyncClient,
     assert other.content == answer.content
 
 
+async def test_programs_find_the_client_at_an_address_of_its_own(http: httpx2.AsyncClient) -> None:
+    answer = await http.get("/client.js")
+    assert answer.headers["content-type"].partition(";")[0] == "text/javascript"
+    (named,) = re.findall(r'from "(\./[^"]+)"', answer.text)
+    assert (await http.get(answer.url.join(named))).content == (WEB / "client.js").read_bytes()
+    assert (await http.get("/client.js", headers={"If-None-Match": answer.headers["etag"]})).status_code == 304
+
+
 def test_parts_that_differ_have_tags_that_differ() -> None:
     assets = read_assets().values()
     assert len({asset.entity_tag for asset in assets}) == len({asset.content for asset in assets}) == len(assets)
@@ -157,8 +167,10 @@ def test_parts_name_only_parts_that_are_there_and_nothing_from_elsewhere(name: s
         assert not re.search(r"<script(?![^>]* src=)|<style|\son[a-z]+=|\sstyle=", text), "nothing is inline"
 
 
-def test_the_checksums_code_is_the_one_that_was_published() -> None:
-    code = (WEB / "hash-wasm" / "sha256.umd.min.js").read_bytes()
-    as_published, as_here = re.findall(r"[0-9a-f]{64}", (WEB / "hash-wasm" / "README.txt").read_text())
+@pytest.mark.parametrize("name", ["sha256.umd.min.js", "xxhash128.umd.min.js"])
+def test_the_checksums_code_is_the_one_that_was_published(name: str) -> None:
+    code = (WEB / "hash-wasm" / name).read_bytes()
+    about = (WEB / "hash-wasm" / "README.txt").read_text().partition(f"{name}\n")[2]
+    as_published, as_here = re.findall(r"[0-9a-f]{64}", about)[:2]
     assert hashlib.sha256(code).hexdigest() == as_here != as_published
     assert "MIT License" in (WEB / "hash-wasm" / "LICENSE.txt").read_text()

@@ -6,6 +6,7 @@ const ADVICE = {
   busy: "Try again in a moment.",
   forbidden: "Log in with another token, or ask who runs this server for one that may.",
   insufficient_storage: "Delete what is not needed any more, or ask who runs this server for room.",
+  invalid_name: "Rename it, and choose it again.",
   internal: "Try again. If it stays, the server's log says more.",
   not_found: "Somebody else may have deleted or renamed it.",
   quota_exceeded: "Delete what is not needed any more, or ask who runs this server for room.",

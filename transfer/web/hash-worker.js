@@ -1,11 +1,14 @@
-// Hashes the file that it is sent, beside the page, so that the page stays quick.
+// Computes checksums of the file that it is sent, beside the page, so that the page stays quick.
 
-import { digestOf } from "./sha256.js";
+import * as checksums from "./checksums.js";
 
-onmessage = async ({ data: file }) => {
+onmessage = async ({ data: { task, given } }) => {
   try {
-    postMessage({ digest: await digestOf(file) });
+    const result = await checksums[task](...given, (heard) => postMessage({ heard }));
+    postMessage({ result }, result.bytes ? [result.bytes] : []);
   } catch (error) {
     postMessage({ failure: String(error?.message ?? error) });
   }
 };
+
+postMessage("there");

@@ -38,9 +38,10 @@ async function enter() {
   const headers = { authorization: `Bearer ${token}`, "towline-visitor": visitor };
   const who = await ask("/whoami", { headers, credentials: "omit" });
   if (who.kind !== "request") throw new WrongLink("it is not one for sending files");
-  new Uploads({ credentials: { token, visitor }, refused: end });
+  const uploads = new Uploads({ credentials: { token, visitor }, refused: end });
   if (who.expires) byId("until").textContent = `The link is good until ${timeInWords(who.expires)}.`;
   show(true, byId("welcome"), byId("uploads"));
+  await uploads.goOn();
 }
 
 try {

@@ -1,164 +1,268 @@
-// The part of a page that takes files: picked or dropped, sent one after another, each with its progress.
+// The part of a page that takes files, and shows how it stands with each until it has arrived.
 
 import { reason, wantsLogin } from "./api.js";
-import { Client } from "./client.js";
-import { Broken } from "./connection.js";
-import { byId, element, show } from "./elements.js";
-import { digestOf } from "./hashing.js";
+import { Queue } from "./client.js";
+import { listenForDrops } from "./drops.js";
+import { byId } from "./elements.js";
+import { forgetHandle, forgetOldHandles, handlesOf, keepHandle } from "./handles.js";
+import { chosenIn, fileOf, handlePicker } from "./picking.js";
+import { Rows } from "./rows.js";
+import { Telling } from "./telling.js";
+import { controls } from "./upload-controls.js";
 import { sizeInWords } from "./wording.js";
 
-/** Fills `#uploads` of a page. `done(entry)` hears of each file that has arrived, `refused(error)` of a lacking token. */
+const TAKING_BACK_MS = 8_000;
+const TOGETHER_MS = 400;
+const FOR_ALL = { "Pause all": ["Pause"], "Resume all": ["Resume", "Go on"], "Try all again": ["Try again"] };
+
+/** Fills `#uploads` of a page. `done()` hears that files have arrived, `refused(error)` of a lacking token. What is
+ * chosen goes below `folder`, which is empty or ends in `/`. */
 export class Uploads {
-  #client;
-  #queue = [];
-  #sending = false;
-  #items = [];
+  folder = "";
+  #queue;
+  #controls = controls(byId("uploads"));
+  #rows;
+  #telling = new Telling();
+  #arrivals = null;
+  #wantingLogin = [];
+  #choosingFor = null; // a row that lacks its file
 
   constructor({ credentials = null, done = () => {}, refused = () => {} }) {
-    const url = new URL("/ws", location.href);
-    url.protocol = url.protocol.replace("http", "ws");
-    this.#client = new Client({ url: url.href, credentials, digestOf, pause: untilOnline });
     Object.assign(this, { done, refused });
+    this.#queue = new Queue(credentials ?? {});
+    this.#rows = new Rows(this.#controls, {
+      act: (row, label) => this.#act(row, label),
+      actOnAll: (label) => this.#actOnAll(label),
+    });
     this.#listen();
+    forgetOldHandles();
   }
 
-  /** Take what was refused for want of a token up again. */
-  goOn() {
-    for (const item of this.#items) if (item.wantsLogin) this.#enqueue(item);
+  /** The caller is known now: take up what was refused for want of a token, and show what is unfinished. */
+  async goOn() {
+    for (const row of this.#wantingLogin.splice(0)) row.task.resume();
+    await this.#showUnfinished();
   }
+
+  /** Whether this page is sending a file of this name. */
+  isSending(name) {
+    return this.#rows.named(name).some((row) => row.task.isActive);
+  }
+
+  // ------------------------------------------------------------------------------------------------------ taking files
 
   #listen() {
-    const [zone, input] = [byId("uploads"), byId("pick")];
-    input.onchange = () => {
-      this.#add(input.files);
-      input.value = ""; // so that the same file can be picked again
-    };
-    const hover = (over) => (event) => {
-      event.preventDefault();
-      zone.classList.toggle("over", over);
-    };
-    zone.ondragenter = zone.ondragover = hover(true);
-    zone.ondragleave = hover(false);
-    zone.ondrop = (event) => {
-      hover(false)(event);
-      this.#add(dropped(event.dataTransfer));
-    };
-    // A file that misses the zone must not take the page's place.
-    document.ondragover = document.ondrop = (event) => event.preventDefault();
+    const { choose, chooseFolder, pick, pickFolder, pickAgain } = this.#controls;
+    const isOpen = () => !byId("uploads").hidden;
+    this.#offer(choose, pick, handlePicker(false));
+    this.#offer(chooseFolder, pickFolder, handlePicker(true));
+    pickAgain.onchange = () => this.#choseAgain(chosenIn(pickAgain)[0]);
+    listenForDrops({ isOpen, take: (found) => this.#take(found) });
+    window.addEventListener("offline", () => this.#queue.reconnect());
+    document.addEventListener("visibilitychange", () => {
+      if (!document.hidden && isOpen()) this.#showUnfinished();
+    });
     window.addEventListener("beforeunload", (event) => {
-      if (this.#sending) event.preventDefault();
+      if (this.#rows.all.some((row) => row.task.isActive)) event.preventDefault();
     });
   }
 
-  #add(files) {
-    for (const file of files) {
-      const item = new Item(file, () => this.#enqueue(item));
-      this.#items.push(item);
-      byId("sent").append(item.row);
-      if (file.isFolder) item.fail("a folder cannot be sent: choose the files in it");
-      else this.#enqueue(item);
+  #offer(button, input, picker) {
+    button.onclick = () => (picker ? this.#take(picker()) : input.click());
+    input.onchange = () => this.#take(chosenIn(input));
+  }
+
+  async #take(found) {
+    const folder = this.folder;
+    for await (const { name, file, handle, error } of found) {
+      if (error) this.#rows.add(unreadable(folder + name, error));
+      else this.#add(folder + name, file, handle);
     }
   }
 
-  #enqueue(item) {
-    item.wait("waiting for its turn");
-    this.#queue.push(item);
-    if (!this.#sending) this.#work();
+  /** Send a file: it goes on with what is there of its name, unless that is being sent. */
+  #add(name, file, handle) {
+    const before = this.#rows.named(name);
+    const underWay = before.filter(({ task }) => task.state === "queued" || task.isActive);
+    if (underWay.some(({ task }) => isSame(task.file, file))) return;
+    const begun = before.find((row) => !underWay.includes(row) && !row.isOver && !row.isLeaving);
+    if (begun) this.#goOnWith(begun, file, { handle });
+    else this.#rows.add(this.#queue.add(file, { name, resume: !underWay.length, changed: this.#hear }), handle);
   }
 
-  async #work() {
-    this.#sending = true;
-    while (this.#queue.length) await this.#send(this.#queue.shift());
-    this.#client.close();
-    this.#sending = false;
+  #goOnWith(row, file, { handle = null, mustMatch = false } = {}) {
+    row.handle = handle ?? row.handle;
+    row.trouble = "";
+    row.task.resume(file, { mustMatch });
+    this.#keep(row);
   }
 
-  async #send(item) {
-    item.begin();
+  // ------------------------------------------------------------------------------------------------ what is unfinished
+
+  async #showUnfinished() {
     try {
-      const entry = await this.#client.upload(item.file, {
-        progress: (bytes) => item.progress(bytes),
-        waiting: (error) => item.wait(error instanceof Broken ? "waiting for the network" : `waiting: ${error.message}`),
-      });
-      item.finish();
-      announce(`${item.file.name} has arrived`);
-      this.done(entry);
+      const unfinished = await this.#queue.unfinished();
+      this.#match(unfinished, await handlesOf(unfinished.map((upload) => upload.upload_id)));
     } catch (error) {
-      item.fail(reason(error), wantsLogin(error));
-      announce(`${item.file.name} was not sent: ${reason(error)}`);
       if (wantsLogin(error)) this.refused(error);
+      else console.info(`what is unfinished is not known: ${reason(error)}`);
     }
   }
+
+  /** Have a row for each of these, and none for what is gone, or complete, or another caller's. */
+  #match(unfinished, handles) {
+    const known = new Map(this.#rows.all.filter(({ isOver }) => !isOver).map((row) => [row.task.uploadId, row]));
+    const ids = new Set(unfinished.map((upload) => upload.upload_id));
+    for (const [uploadId, row] of known) if (row.task.state === "lacking" && !ids.has(uploadId)) this.#rows.remove(row);
+    for (const { upload_id: uploadId, name, size = null, offset } of unfinished) {
+      const row = known.get(uploadId);
+      if (row?.task.state === "lacking") row.task.durable = offset;
+      if (row) this.#rows.look(row);
+      else if (!this.isSending(name)) {
+        const task = this.#queue.add(null, { name, size, durable: offset, uploadId, changed: this.#hear });
+        this.#rows.add(task, handles.get(uploadId));
+      }
+    }
+  }
+
+  // --------------------------------------------------------------------------------------------------- what is pressed
+
+  async #act(row, label) {
+    if (label === "Pause") row.task.pause();
+    else if (label === "Resume" || label === "Try again" || label === "Take it back") row.task.resume();
+    else if (label === "Go on") await this.#goOnByHandle(row);
+    else if (label === "Choose the file") this.#chooseAgain(row);
+    else if (label === "Undo") this.#takeBack(row);
+    else if (label === "Cancel" && row.task.durable > 0) this.#cancel(row);
+    else await this.#drop(row);
+  }
+
+  async #actOnAll(label) {
+    for (const row of this.#rows.all) {
+      const { main, other } = row.standing(performance.now());
+      if (label === "Remove finished" && row.isOver) this.#drop(row);
+      else if (label === "Cancel all" && !row.isOver && !row.isLeaving) this.#act(row, other);
+      else if (FOR_ALL[label]?.includes(main)) await this.#act(row, main);
+    }
+  }
+
+  async #goOnByHandle(row) {
+    try {
+      this.#goOnWith(row, await fileOf(row.handle));
+    } catch (error) {
+      row.handle = null;
+      row.trouble = `The file cannot be opened where it was (${reason(error)}): choose it again`;
+      this.#rows.look(row);
+    }
+  }
+
+  #chooseAgain(row) {
+    this.#choosingFor = row;
+    this.#controls.pickAgain.click();
+  }
+
+  #choseAgain(found) {
+    const row = this.#choosingFor;
+    if (!found || row.task.state !== "lacking") return;
+    if (found.file.size === row.task.size) {
+      this.#goOnWith(row, found.file, { mustMatch: true });
+      return;
+    }
+    const [chosen, begun] = [found.file.size, row.task.size].map(sizeInWords);
+    row.trouble = `The file that you chose has ${chosen}, and the one that was begun ${begun}: choose that one`;
+    this.#rows.look(row);
+  }
+
+  /** For a while it can be taken back: hours may have gone into it. */
+  #cancel(row) {
+    row.task.pause();
+    row.isLeaving = true;
+    row.timer = setTimeout(() => this.#drop(row), TAKING_BACK_MS);
+    this.#rows.look(row);
+  }
+
+  #takeBack(row) {
+    clearTimeout(row.timer);
+    row.isLeaving = false;
+    row.task.resume();
+    this.#rows.look(row);
+  }
+
+  async #drop(row) {
+    clearTimeout(row.timer);
+    this.#rows.remove(row);
+    if (row.isOver || row.task.error?.code === "superseded") return; // what somebody else sends is theirs
+    row.task.cancel();
+    this.#forget(row);
+    try {
+      await row.task.drop();
+    } catch (error) {
+      this.#telling.failed(row.task.name, reason(error));
+      await this.#showUnfinished();
+    }
+  }
+
+  // ------------------------------------------------------------------------------------------------- what has happened
+
+  #hear = (task) => {
+    const row = this.#rows.of(task);
+    if (!row) return;
+    const isNews = task.state !== row.heard;
+    row.heard = task.state;
+    if (isNews && task.state === "done") this.#arrived(row);
+    if (isNews && task.state === "failed") this.#failed(row);
+    if (row.handle && row.kept !== task.uploadId) this.#keep(row);
+    this.#rows.look(row);
+  };
+
+  #arrived(row) {
+    this.#arrivals ??= setTimeout(() => this.#tellOfArrivals(), TOGETHER_MS);
+    this.#telling.arrived(row.task.name);
+    this.#forget(row);
+  }
+
+  #failed(row) {
+    const { task } = row;
+    const { error } = task;
+    this.#telling.failed(task.name, reason(error));
+    if (wantsLogin(error)) this.#waitForLogin(row, error);
+    if (error.code !== "other_file" || task.uploadId === null) return;
+    Object.assign(row, { handle: null, trouble: error.message });
+    task.lack(error);
+  }
+
+  /** Nothing more is sent until the caller is known. */
+  #waitForLogin(refused, error) {
+    for (const row of this.#rows.all) {
+      if (row !== refused && row.task.state !== "queued" && !row.task.isActive) continue;
+      row.task.pause();
+      this.#wantingLogin.push(row);
+    }
+    this.refused(error);
+  }
+
+  #tellOfArrivals() {
+    this.#arrivals = null;
+    this.done();
+  }
+
+  #keep(row) {
+    row.kept = row.task.uploadId;
+    if (row.kept !== null && row.handle) keepHandle(row.kept, row.handle);
+  }
+
+  #forget(row) {
+    if (row.kept) forgetHandle(row.kept);
+  }
 }
 
-/** One file's row. */
-class Item {
-  wantsLogin = false;
-
-  constructor(file, again) {
-    this.file = file;
-    this.bar = element("progress", { max: file.size || 1, value: 0, ariaLabel: `${file.name}: how much has arrived` });
-    this.state = element("span", { className: "state" });
-    this.again = element("button", { type: "button", onclick: again, hidden: true }, "Try again");
-    const name = element("span", { className: "name" }, file.name);
-    this.row = element("li", {}, name, this.bar, this.state, this.again);
-  }
-
-  begin() {
-    this.wantsLogin = false;
-    this.wait("connecting");
-  }
-
-  progress(bytes) {
-    this.bar.value = bytes;
-    this.#say(`${sizeInWords(bytes)} of ${sizeInWords(this.file.size)}`, "going");
-  }
-
-  wait(text) {
-    this.#say(`${text}…`, "going");
-  }
-
-  finish() {
-    this.bar.value = this.bar.max;
-    this.#say(`done, ${sizeInWords(this.file.size)}`, "done");
-  }
-
-  fail(text, wantsLogin = false) {
-    this.wantsLogin = wantsLogin;
-    this.#say(text, "failed");
-    show(!this.file.isFolder, this.again);
-  }
-
-  #say(text, phase) {
-    this.state.textContent = text;
-    this.row.className = phase;
-    show(false, this.again);
-  }
+function isSame(one, other) {
+  return one.size === other.size && one.lastModified === other.lastModified;
 }
 
-/** Tell those who listen to the page. */
-function announce(sentence) {
-  byId("news").textContent = sentence;
-}
-
-/** What was dropped. A folder looks like a file that cannot be read; it is named, and not sent. */
-function dropped(transfer) {
-  const items = [...transfer.items].filter((item) => item.kind === "file");
-  return items.map((item) => {
-    const file = item.getAsFile();
-    return item.webkitGetAsEntry?.()?.isDirectory ? { name: file.name, size: 0, isFolder: true } : file;
-  });
-}
-
-/** A pause, which ends early when the network comes back. */
-function untilOnline(milliseconds) {
-  return new Promise((over) => {
-    const end = () => {
-      clearTimeout(timer);
-      window.removeEventListener("online", end);
-      over();
-    };
-    const timer = setTimeout(end, milliseconds);
-    window.addEventListener("online", end);
-  });
+/** In place of a task, for what cannot even be read. */
+function unreadable(name, error) {
+  const failure = new Error(`it cannot be read: ${error.message}`);
+  const nothing = { pause() {}, resume() {}, cancel() {}, async drop() {} };
+  return { name, size: 0, durable: 0, uploadId: null, file: null, state: "failed", error: failure, ...nothing };
 }

@@ -1,0 +1,391 @@
+"""Sending files from the page, in a real browser: dropped or chosen, many or large, whatever breaks."""
+
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Locator, Page, Route, expect
+
+from tests.end_to_end.conftest import Service
+from tests.end_to_end.scene import MIB, content, sha256
+from tests.links import Link
+from tests.server import ServerProcess
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+SIZE: Final = 6 * MIB + 789
+CUT: Final = 3 * MIB
+HOSTILE: Final = "<img src=x onerror=alert(1)>&amp;"
+NO_PICKERS: Final = "delete window.showOpenFilePicker; delete window.showDirectoryPicker"
+"""As in browsers that have no dialogue of theirs that gives handles: a page opens the one of an input."""
+PICKER: Final = """
+    window.showOpenFilePicker = async () => {
+        const folder = await navigator.storage.getDirectory();
+        const handle = await folder.getFileHandle("a.bin", {create: true});
+        if ((await handle.getFile()).size === 0) {
+            const bytes = await (await fetch("/files/source")).arrayBuffer();
+            const written = await handle.createWritable();
+            await written.write(bytes);
+            await written.close();
+        }
+        return [handle];
+    }
+"""
+"""In place of a dialogue that nobody can answer here: it gives a handle of a file that the browser itself keeps."""
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def link(service: Service) -> AsyncIterator[Link]:
+    """A way to the server that can be cut."""
+    async with Link("127.0.0.1", service.port) as link:
+        yield link
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "a.bin"
+    path.write_bytes(content(SIZE))
+    return path
+
+
+async def enter(page: Page, url: str, *, pickers: str = NO_PICKERS) -> None:
+    await page.add_init_script(pickers)
+    await page.goto(url)
+    await expect(page.locator("#uploads")).to_be_visible()
+
+
+async def send(page: Page, *paths: Path) -> None:
+    await page.locator("#pick").set_input_files(list(paths))
+
+
+async def sent(page: Page, count: int = 1) -> None:
+    """Wait until so many have arrived."""
+    await expect(page.locator("#sent .done")).to_have_count(count)
+
+
+async def held(page: Page, link: Link, *sources: Path, at: int = CUT) -> None:
+    """Send files until so much has passed, and no more does."""
+    link.hold_after(upstream=at)
+    await send(page, *sources)
+    await link.until(lambda link: link.upstream_bytes >= at)
+
+
+def row(page: Page, name: str) -> Locator:
+    return page.locator("#sent li").filter(has_text=name)
+
+
+def button(page: Page, label: str) -> Locator:
+    return page.get_by_role("button", name=label)
+
+
+async def drop(page: Page, *paths: Path) -> None:
+    """As when they are dragged from the desktop, onto the end of the page."""
+    session = await page.context.new_cdp_session(page)
+    size = await page.evaluate("({x: innerWidth / 2, y: innerHeight - 5})")
+    data = {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        await session.send("Input.dispatchDragEvent", {"type": kind, "data": data, **size})
+
+
+# ----------------------------------------------------------------------------------------------------- what is taken
+
+
+async def test_files_and_folders_are_dropped_anywhere(
+    page: Page, service: Service, tmp_path: Path, source: Path
+) -> None:
+    folder = tmp_path / "folder"
+    (folder / "within").mkdir(parents=True)
+    (folder / "within" / "b.txt").write_bytes(b"cargo")
+    (folder / "c.txt").write_bytes(b"more")
+    await enter(page, service.url)
+    await drop(page, folder, source)
+    await sent(page, 3)
+    assert sorted(await service.names()) == ["a.bin", "folder/c.txt", "folder/within/b.txt"]
+    assert await service.stored("folder/within/b.txt") == b"cargo"
+
+
+async def test_a_folder_is_chosen_with_all_that_is_in_it(page: Page, service: Service, tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    (folder / "within").mkdir(parents=True)
+    (folder / "within" / "b.txt").write_bytes(b"cargo")
+    await enter(page, service.url)
+    await page.locator("#pick-folder").set_input_files(folder)
+    await sent(page)
+    assert await service.names() == ["folder/within/b.txt"]
+
+
+async def test_names_are_text_also_before_the_server_has_seen_them(
+    page: Page, service: Service, tmp_path: Path
+) -> None:
+    source = tmp_path / HOSTILE
+    source.write_bytes(b"cargo")
+    await enter(page, service.url)
+    await send(page, source)
+    await sent(page)
+    await expect(page.locator("#sent .name")).to_have_text(HOSTILE)
+    await expect(page.locator("#news")).to_have_text(f"{HOSTILE} has arrived")
+    assert await page.locator("#sent img").count() == 0
+
+
+async def test_a_thousand_small_files_arrive_and_each_has_its_row(page: Page, service: Service, tmp_path: Path) -> None:
+    sources = [tmp_path / "many" / f"{number:04}" for number in range(1_000)]
+    sources[0].parent.mkdir()
+    for source in sources:
+        source.write_bytes(source.name.encode())
+    await enter(page, service.url)
+    await send(page, *sources)
+    await sent(page, 1_000)
+    await expect(page.locator("#overall .sum")).to_contain_text("1,000 of 1,000 files")
+    assert len(await service.names()) == 1_000
+    await button(page, "Remove finished").click()
+    await expect(page.locator("#sent li")).to_have_count(0)
+
+
+async def test_two_different_files_of_one_name_both_arrive(
+    page: Page, link: Link, service: Service, tmp_path: Path, source: Path
+) -> None:
+    await enter(page, link.url)
+    await held(page, link, source)
+    other = tmp_path / "other" / "a.bin"
+    other.parent.mkdir()
+    other.write_bytes(b"other")
+    await send(page, other)
+    await send(page, source)
+    await expect(page.locator("#sent li")).to_have_count(2)
+    link.thaw()
+    await sent(page, 2)
+    assert {await service.stored(name) for name in ("a.bin", "a (2).bin")} == {b"other", content(SIZE)}
+
+
+# ------------------------------------------------------------------------------------------------- stopping, going on
+
+
+async def test_paused_and_resumed_it_goes_on_from_the_durable_byte(
+    page: Page, link: Link, service: Service, source: Path
+) -> None:
+    await enter(page, link.url)
+    await held(page, link, source)
+    await button(page, "Pause: a.bin").click()
+    await expect(row(page, "a.bin").locator(".state")).to_contain_text("paused at")
+    assert await row(page, "a.bin").locator("progress").get_attribute("max") == str(SIZE)
+    link.cut()
+    link.thaw()
+    await button(page, "Resume: a.bin").click()
+    await sent(page)
+    assert link.upstream_bytes < SIZE + CUT
+    assert await service.stored("a.bin") == content(SIZE)
+
+
+async def test_cancelled_it_can_be_taken_back_or_is_gone(page: Page, service: Service) -> None:
+    async with service.connected() as peer:
+        await peer.leave_unfinished("a.bin", SIZE, content(CUT))
+    await enter(page, service.url)
+    await button(page, "Cancel: a.bin").click()
+    await button(page, "Undo: a.bin").click()
+    await expect(button(page, "Choose the file: a.bin")).to_be_visible()
+    assert len(await service.unfinished()) == 1
+    await button(page, "Cancel: a.bin").click()
+    async with page.expect_response(lambda response: response.request.method == "DELETE"):
+        await button(page, "Remove: a.bin").click()
+    await expect(page.locator("#sent li")).to_have_count(0)
+    assert await service.unfinished() == []
+    assert await page.evaluate("document.activeElement.id") == "choose"
+
+
+async def test_all_are_paused_and_resumed_together(page: Page, link: Link, tmp_path: Path, source: Path) -> None:
+    other = tmp_path / "b.bin"
+    other.write_bytes(content(SIZE, seed=1))
+    await enter(page, link.url)
+    await send(page, source, other)
+    await link.until(lambda link: link.upstream_bytes >= CUT)
+    link.freeze()
+    await button(page, "Pause all").click()
+    await expect(page.locator("#overall .sum")).to_contain_text("2 paused")
+    link.cut()
+    await button(page, "Resume all").click()
+    await sent(page, 2)
+
+
+async def test_a_restart_of_the_server_is_survived(page: Page, tmp_path: Path, source: Path) -> None:
+    async with ServerProcess(tmp_path / "data") as server, Link("127.0.0.1", server.port) as link:
+        await enter(page, link.url)
+        await held(page, link, source)
+        await server.kill()
+        link.cut()
+        await expect(row(page, "a.bin").locator(".state")).to_have_text("waiting for the network…")
+        await server.restart()
+        await sent(page)
+        assert link.upstream_bytes < SIZE + CUT
+
+
+async def test_where_nothing_gets_through_any_more_it_says_so_and_goes_on_by_itself(
+    page: Page, link: Link, service: Service, source: Path
+) -> None:
+    await page.clock.install()
+    await enter(page, link.url)
+    await held(page, link, source)
+    await expect(row(page, "a.bin").locator(".state")).to_contain_text("MB of")
+    await page.clock.fast_forward(20_000)
+    await expect(row(page, "a.bin").locator(".state")).to_have_text("waiting for the network…")
+    for _ in range(2):  # it has seen that nothing moves, and has seen so for long
+        await page.clock.fast_forward(50_000)
+    await sent(page)
+    assert link.connections > 1
+    assert await service.stored("a.bin") == content(SIZE)
+
+
+async def test_of_two_tabs_with_one_file_the_newcomer_sends_it_and_the_other_says_so(
+    page: Page, link: Link, service: Service, source: Path
+) -> None:
+    await enter(page, link.url)
+    await held(page, link, source)
+    other = await page.context.new_page()
+    await enter(other, service.url)
+    await send(other, source)
+    await sent(other)
+    await expect(row(page, "a.bin").locator(".state")).to_have_text("taken over: another page or program sends it now")
+    await expect(button(page, "Take it back: a.bin")).to_be_visible()
+    assert await service.names() == ["a.bin"]
+
+
+# ------------------------------------------------------------------------------------------------------ after a reload
+
+
+async def test_after_a_reload_the_file_is_chosen_again_and_goes_on(
+    page: Page, link: Link, service: Service, source: Path
+) -> None:
+    await enter(page, link.url)
+    await held(page, link, source)
+    await page.reload()
+    await expect(row(page, "a.bin").locator(".state")).to_contain_text("choose the file again")
+    async with page.expect_file_chooser() as choosing:
+        await button(page, "Choose the file: a.bin").click()
+    await (await choosing.value).set_files(source)
+    await sent(page)
+    assert link.upstream_bytes < SIZE + CUT
+    assert sha256(await service.stored("a.bin")) == sha256(source)
+
+
+async def test_another_file_does_not_take_the_place_of_the_one_that_was_begun(
+    page: Page, service: Service, tmp_path: Path, source: Path
+) -> None:
+    async with service.connected() as peer:
+        await peer.leave_unfinished("a.bin", SIZE, content(CUT))
+    other = tmp_path / "other.bin"
+    await enter(page, service.url)
+    for wrong, said in (
+        (b"short", "5 B, and the one that was begun"),
+        (content(SIZE, seed=1), "not the file that was begun"),
+    ):
+        other.write_bytes(wrong)
+        async with page.expect_file_chooser() as choosing:
+            await button(page, "Choose the file: a.bin").click()
+        await (await choosing.value).set_files(other)
+        await expect(row(page, "a.bin").locator(".state")).to_contain_text(said)
+    assert (await service.unfinished())[0]["offset"] == CUT
+    await send(page, source)
+    await sent(page)
+    assert await service.stored("a.bin") == content(SIZE)
+
+
+async def test_where_the_browser_keeps_a_way_to_the_file_one_click_goes_on(
+    page: Page, link: Link, service: Service
+) -> None:
+    async with service.connected() as peer:
+        await peer.complete(content(SIZE), await peer.begin("source", SIZE))
+    await enter(page, link.url, pickers=PICKER)
+    link.hold_after(upstream=CUT)
+    await button(page, "Choose files").click()
+    await link.until(lambda link: link.upstream_bytes >= CUT)
+    await expect(row(page, "a.bin").locator(".state")).to_contain_text(" of ")
+    await page.reload()
+    await button(page, "Go on: a.bin").click()
+    await sent(page)
+    assert link.upstream_bytes < SIZE + CUT
+    assert await service.stored("a.bin") == content(SIZE)
+
+
+# ------------------------------------------------------------------------------------------------------------- and else
+
+
+async def test_the_memory_of_the_tab_does_not_grow_with_the_file(page: Page, service: Service, tmp_path: Path) -> None:
+    source = tmp_path / "large"
+    with source.open("wb") as file:
+        file.truncate(2 << 30)
+    await enter(page, service.url)
+    await send(page, source)
+    arrived = f"() => document.querySelector('#sent progress')?.value > {768 * MIB}"
+    await page.wait_for_function(arrived)  # enough to tell, and a third of the time
+    assert await most_memory(page) < 500 * MIB
+    await button(page, "Pause: large").click()
+
+
+async def most_memory(page: Page) -> int:
+    """Bytes that one of the browser's processes for pages, and for the network, had at most."""
+    assert page.context.browser is not None
+    session = await page.context.browser.new_browser_cdp_session()
+    processes = (await session.send("SystemInfo.getProcessInfo"))["processInfo"]
+    return max(peak_of(process["id"]) for process in processes if process["type"] != "browser")
+
+
+def peak_of(pid: int) -> int:
+    """The most memory that a process had, in bytes: VmHWM of proc(5)."""
+    (peak,) = re.findall(r"VmHWM:\s+([0-9]+) kB", Path(f"/proc/{pid}/status").read_text())
+    return int(peak) * 1024
+
+
+async def test_files_are_sent_paused_and_removed_by_keyboard_alone(page: Page, link: Link, source: Path) -> None:
+    await enter(page, link.url)
+
+    async def reach(label: str) -> None:
+        while await page.evaluate("document.activeElement.ariaLabel ?? document.activeElement.textContent") != label:
+            await page.keyboard.press("Tab")
+
+    await reach("Choose files")
+    link.hold_after(upstream=CUT)
+    async with page.expect_file_chooser() as choosing:
+        await page.keyboard.press("Enter")
+    await (await choosing.value).set_files(source)
+    await link.until(lambda link: link.upstream_bytes >= CUT)
+    await reach("Pause: a.bin")
+    await page.keyboard.press("Space")
+    await expect(button(page, "Resume: a.bin")).to_be_focused()
+    link.thaw()
+    await page.keyboard.press("Space")
+    await sent(page)
+    await reach("Remove: a.bin")
+    await page.keyboard.press("Enter")
+    await expect(button(page, "Choose files")).to_be_focused()
+    await expect(page.locator("#sent li")).to_have_count(0)
+
+
+async def test_checksums_wait_until_their_code_comes(page: Page, service: Service, source: Path) -> None:
+    refused: list[str] = []
+
+    async def refuse_once(route: Route) -> None:
+        if route.request.url in refused:
+            await route.continue_()
+        else:
+            refused.append(route.request.url)
+            await route.abort()
+
+    await page.context.route(re.compile("/web/(hash-worker|checksums).js"), refuse_once)
+    await enter(page, service.url)
+    await send(page, source)
+    await sent(page)
+    assert len(refused) == 2
+
+
+async def test_other_pages_import_the_client_and_upload(page: Page, service: Service) -> None:
+    await page.goto(service.url)
+    entry = await page.evaluate(
+        """async () => {
+            const { upload } = await import("/client.js");
+            return upload(new File(["cargo"], "from-a-script.txt"), { metadata: { by: "me" } });
+        }"""
+    )
+    assert (entry["name"], entry["metadata"]) == ("from-a-script.txt", {"by": "me"})
+    assert await service.stored("from-a-script.txt") == b"cargo"
