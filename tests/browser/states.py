@@ -146,6 +146,7 @@ async def reader(page: Page, service: Service) -> AsyncIterator[None]:
     await page.goto(service.url)
     await log_in(page, ann)
     await expect(page.locator(".file")).to_have_count(2)
+    await page.get_by_role("button", name="Details: plan.pdf").click()
     yield
 
 

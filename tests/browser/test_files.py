@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from typing import Final
+from urllib.parse import urlsplit
 
 import pytest
 import pytest_asyncio
@@ -269,6 +270,21 @@ async def test_a_link_and_a_digest_are_copied(
     await expect(page.locator(".facts")).to_have_count(0)
 
 
+async def test_a_link_for_people_without_a_token_is_made_and_copied(
+    context: BrowserContext, page: Page, service: Service
+) -> None:
+    await keep(service, "plan.pdf")
+    await context.grant_permissions(["clipboard-read", "clipboard-write"])
+    ann = await token_for(service.store, "ann", ["read"])
+    await page.goto(service.url)
+    await log_in(page, ann)
+    await page.get_by_role("button", name="Details").click()
+    await page.get_by_role("button", name="Copy a link that needs no token").click()
+    await expect(page.locator("#notices li")).to_contain_text("The link is copied.")
+    async with service.http() as http:
+        assert (await http.get(urlsplit(await pasted(page)).path)).content == b"cargo"
+
+
 async def pasted(page: Page) -> str:
     """What is in the clipboard, as a person gets it out."""
     other = await page.context.new_page()
@@ -335,14 +351,31 @@ async def test_a_name_that_is_markup_stays_text_wherever_it_is_shown(page: Page,
     assert await page.locator("main img").count() == 0
 
 
-async def test_what_failed_says_what_to_do_and_goes_on(page: Page, service: Service) -> None:
+async def test_what_failed_says_what_to_do_and_goes_on_by_itself(page: Page, service: Service) -> None:
     await keep(service, "a")
+    await page.clock.install()
     await page.goto(service.url)
     await expect(page.locator(".file")).to_have_count(1)
     await page.route("**/files?*", lambda route: route.abort())
     await page.get_by_role("button", name="Size").click()
-    await expect(page.get_by_role("alert")).to_contain_text("The server could not be reached. Is the network there?")
+    trouble, head = page.get_by_role("alert"), page.get_by_role("columnheader", name="Size")
+    await expect(trouble).to_contain_text("The server could not be reached. Is the network there? Then try again.")
+    async with page.expect_event("requestfailed"):
+        await trouble.get_by_role("button", name="Try again").click()
+    await expect(trouble).to_be_visible()
+    await expect(head).to_have_attribute("aria-sort", "none")
     await page.unroute("**/files?*")
-    await page.get_by_role("button", name="Try again").click()
-    await expect(page.get_by_role("alert")).to_be_hidden()
-    await expect(page.get_by_role("columnheader", name="Size")).to_have_attribute("aria-sort", "descending")
+    await page.clock.fast_forward("00:06")
+    await expect(trouble).to_be_hidden()
+    await expect(head).to_have_attribute("aria-sort", "descending")
+
+
+async def test_a_page_of_files_that_are_all_gone_makes_way_for_the_first(page: Page, service: Service) -> None:
+    await keep(service, *(f"{number:03}" for number in range(PAGE + 1)))
+    await page.goto(f"{service.url}/?sort=name")
+    await page.get_by_role("button", name="Next").click()
+    await expect(page.locator("#table tbody th")).to_have_text([f"{PAGE:03}"])
+    async with service.http() as http:
+        await http.delete(f"/files/{PAGE:03}")
+    await expect(page.locator(".file")).to_have_count(PAGE)
+    await expect(page.locator("#pages")).to_be_hidden()

@@ -4,6 +4,7 @@ import { copy } from "./clipboard.js";
 import { element } from "./elements.js";
 import { icon } from "./icons.js";
 import { announce, notice } from "./notices.js";
+import { shareButton } from "./sharing.js";
 import { lastSegment } from "./view.js";
 import { digitsInWords, shortTime, sizeInWords, timeInWords } from "./wording.js";
 
@@ -16,16 +17,19 @@ export function folderEntry(folder, view) {
   return body;
 }
 
-/** The row of a file. `below` is the folder whose name is left out; `remove(file)`, if there is one, deletes it. */
-export function fileEntry(file, { below, remove }) {
+/**
+ * The row of a file. `below` is the folder whose name is left out; `remove(button, event)`, if there is one, deletes it;
+ * `mayShare`: it can get a link for people without a token.
+ */
+export function fileEntry(file, { below, remove, mayShare }) {
   const shown = file.name.slice(below.length);
   const last = lastSegment(shown);
   const path = element("span", { className: "path" }, shown.slice(0, shown.length - last.length));
-  const link = element("a", { href: file.url, download: "" }, path, element("span", { className: "name" }, last));
+  const link = element("a", { href: file.url, download: "", title: "Download" }, path, element("span", { className: "name" }, last));
   const body = element("tbody", { className: "file" });
   const actions = [
     action("link", "Copy link", file, (button) => copyLink(file, button)),
-    action("details", "Details", file, (button) => toggleDetails(body, file, button)),
+    action("details", "Details", file, (button) => toggleDetails(body, button, () => details(file, mayShare))),
     ...(remove ? [action("delete", "Delete", file, remove)] : []),
   ];
   actions[1].ariaExpanded = "false";
@@ -77,14 +81,14 @@ function confirmCopied(button, sentence) {
   }, COPIED_MS);
 }
 
-function toggleDetails(body, file, button) {
+function toggleDetails(body, button, make) {
   const facts = body.querySelector(".facts");
   if (facts) facts.remove();
-  else body.append(element("tr", { className: "facts" }, element("td", { colSpan: 4 }, details(file))));
+  else body.append(element("tr", { className: "facts" }, element("td", { colSpan: 4 }, make())));
   button.ariaExpanded = String(!facts);
 }
 
-function details(file) {
+function details(file, mayShare) {
   const copying = element("button", { type: "button", className: "action", title: "Copy digest" }, icon("copy"));
   copying.ariaLabel = `Copy the digest of ${lastSegment(file.name)}`;
   copying.onclick = () => copyDigest(file, copying);
@@ -98,6 +102,7 @@ function details(file) {
     ...(file.modified ? [["Changed", moment(file.modified, timeInWords)]] : []),
     ["Owner", file.owner],
     ...Object.entries(file.metadata),
+    ...(mayShare ? [["Share", shareButton(file)]] : []),
   ];
   return element("dl", {}, ...facts.flatMap(([term, fact]) => [element("dt", {}, term), element("dd", {}, fact)]));
 }

@@ -17,7 +17,8 @@ const AGAIN_MS = 1_000;
 export class Files {
   #entries = new Map(); // from what makes an entry to its row
   #home = ""; // the folder above which there is nothing to see
-  #mayDelete = false;
+  #isOpen = false;
+  #rights = {};
   #asked = 0; // counts, so that an answer that comes late is not shown
   #typing = 0;
   #again = 0;
@@ -39,15 +40,17 @@ export class Files {
   }
 
   /** Show what the address says, of what this caller may see and do. */
-  async open({ prefix, mayDelete }) {
+  async open({ prefix, mayDelete, mayShare }) {
     this.#home = prefix;
-    this.#mayDelete = mayDelete;
+    this.#isOpen = true;
+    this.#rights = { mayDelete, mayShare };
     this.#entries.clear();
     await this.#follow();
   }
 
   /** Show nothing any more. */
   close() {
+    this.#isOpen = false;
     this.#asked += 1;
     clearTimeout(this.#again);
     this.#again = 0;
@@ -65,7 +68,7 @@ export class Files {
 
   /** The same view once more, soon: however often it is called, not more often than once a second. */
   refresh() {
-    if (this.#again || !this.#page) return;
+    if (this.#again || !this.#isOpen) return;
     const pause = Math.max(0, this.#refreshed + AGAIN_MS - Date.now());
     this.#again = setTimeout(() => {
       this.#again = 0;
@@ -100,6 +103,7 @@ export class Files {
     try {
       const page = await ask(this.view.request);
       if (asked !== this.#asked) return;
+      if (this.view.cursor && !page.files.length && !page.folders.length) return await this.#startOver();
       this.#page = page;
       if (!isNews) this.#entries.clear();
       this.#draw(page, { isNews });
@@ -111,9 +115,12 @@ export class Files {
     }
   }
 
-  // A cursor of another server, or of long ago: what it was in is still there.
   #fail(error) {
-    if (error.code !== "bad_message" || !this.view.cursor) return this.failed(error);
+    return error.code === "bad_message" && this.view.cursor ? this.#startOver() : this.failed(error);
+  }
+
+  // The page is not there any more, or never was: what it was of is.
+  #startOver() {
     this.view = this.view.with({});
     history.replaceState({ trail: [] }, "", this.view.address);
     return this.#show();
@@ -138,8 +145,9 @@ export class Files {
   }
 
   #made(file, isNews) {
-    const remove = this.#mayDelete ? (_, event) => this.#remove(file, { byKey: event.detail === 0 }) : null;
-    const body = fileEntry(file, { below: this.view.folder, remove });
+    const { mayDelete, mayShare } = this.#rights;
+    const remove = mayDelete ? (_, event) => this.#remove(file, { byKey: event.detail === 0 }) : null;
+    const body = fileEntry(file, { below: this.view.folder, remove, mayShare });
     body.classList.toggle("new", isNews);
     return body;
   }

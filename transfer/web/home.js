@@ -10,6 +10,7 @@ import { Live } from "./live.js";
 import { Uploads } from "./uploads.js";
 import { timeInWords } from "./wording.js";
 
+const AGAIN_MS = 5_000;
 const uploads = new Uploads({ done: () => files.refresh(), refused: (error) => askForToken(error) });
 const deletions = new Deletions({
   changed: () => files.draw(),
@@ -21,12 +22,13 @@ const files = new Files({
   isLeftOut: (name) => deletions.has(name),
   shown: (view) => {
     uploads.folder = view.folder;
-    show(false, byId("trouble"));
+    recover();
   },
   failed: complain,
 });
 const arriving = new Arriving((name) => uploads.isSending?.(name) ?? false);
 const live = new Live(hear);
+let trying = 0; // a timer, while something fails that may pass
 
 /** Ask who this is, and show what they may do. */
 async function enter() {
@@ -53,14 +55,16 @@ async function greet(who) {
   const isKnown = who.kind !== "anonymous";
   byId("who").textContent = isKnown ? `You are ${who.subject}` : "This server asks nobody for a token";
   if (who.expires) byId("who").append(`, until ${timeInWords(who.expires)}`);
-  show(false, byId("entrance"), byId("trouble"));
+  show(false, byId("entrance"));
   show(true, byId("who"));
   show(isKnown, byId("leave"));
   show(who.scopes.includes("upload"), byId("uploads"), byId("nothing-yet"));
   show(who.scopes.includes("read"), byId("files"));
   uploads.goOn();
   if (["read", "upload", "admin"].some((scope) => who.scopes.includes(scope))) live.open();
-  if (who.scopes.includes("read")) await files.open({ prefix: who.prefix, mayDelete: who.scopes.includes("delete") });
+  const [mayDelete, mayShare] = [who.scopes.includes("delete"), isKnown]; // who is nobody needs no other link
+  if (who.scopes.includes("read")) await files.open({ prefix: who.prefix, mayDelete, mayShare });
+  else recover();
 }
 
 /** Show the way in; `ended` is why the one before is over, null for somebody who has just come. */
@@ -68,7 +72,8 @@ function askForToken(ended) {
   live.close();
   arriving.clear();
   files.close();
-  show(false, byId("who"), byId("leave"), byId("files"), byId("trouble"));
+  recover();
+  show(false, byId("who"), byId("leave"), byId("files"));
   show(true, byId("entrance"));
   byId("refusal").textContent = ended ? `Log in again: ${reason(ended)}` : "";
   byId("token").focus();
@@ -81,6 +86,13 @@ function complain(error) {
   }
   byId("trouble-text").textContent = explained(error);
   show(true, byId("trouble"));
+  clearTimeout(trying);
+  if (error instanceof TypeError || error.retryable) trying = setTimeout(enter, AGAIN_MS);
+}
+
+function recover() {
+  clearTimeout(trying);
+  show(false, byId("trouble"));
 }
 
 byId("again").onclick = enter;
