@@ -18,7 +18,7 @@ MIB: Final = 1 << 20
 NAMES: Final = (
     "photos/2026/harbour.jpg",
     "music/tides.flac",
-    "minutes/2026/november/of the meeting about where the new crane is to stand, and about who is to pay for it.txt",
+    "minutes/2026/november/of_the_meeting_about_where_the_new_crane_is_to_stand_and_about_who_is_to_pay_for_it.txt",
     "plan of the new quay.pdf",
     "logbook-2026-11.csv",
     "crane.tar.gz",
