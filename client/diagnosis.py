@@ -208,6 +208,11 @@ def of_sizes(sizes: Sizes) -> Finding:
     if sizes.failed is None:
         return Finding("message size", "ok", f"messages of {size_words(sizes.passed)} get through", facts=facts)
     what = f"up to {size_words(sizes.passed)} get through" if sizes.passed else "none get through"
+    if not sizes.ended:
+        slow = (
+            f"of messages, {what} in time, {size_words(sizes.failed)} do not: a slow link, or something that holds them"
+        )
+        return Finding("message size", "note", slow, facts=facts)
     sentence = f"of messages, {what}; {size_words(sizes.failed)} do not ({sizes.ended})"
     chunk_size = max(1_024, sizes.passed)
     return Finding("message size", "problem", sentence, mending.filled(mending.SIZES, chunk_size=chunk_size), facts)

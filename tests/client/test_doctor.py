@@ -18,6 +18,7 @@ from client.diagnosis import Finding
 from client.doctor_command import Doctor, lines_of
 from client.exchange import Exchange
 from client.http import WhoAmI
+from client.probes import Sizes
 from client.tls import tls_context
 from client.token_sources import token_source
 from tests.client.command import Towline
@@ -280,6 +281,11 @@ def test_a_certificate_that_ends_soon_is_told(days: int, verdict: str) -> None:
 def test_a_server_elsewhere_without_tls_is_noted() -> None:
     assert diagnosis.of_tls("http://files.example.org", ANSWER, NOW).verdict == "note"
     assert diagnosis.of_tls("http://[::1]:8000", ANSWER, NOW).verdict == "ok"
+
+
+def test_a_slow_link_is_not_taken_for_one_that_cuts_messages() -> None:
+    assert diagnosis.of_sizes(Sizes(passed=64 * KIB, failed=MIB, ended="")).verdict == "note"
+    assert diagnosis.of_sizes(Sizes(passed=64 * KIB, failed=MIB, ended="closed with 1009")).verdict == "problem"
 
 
 def test_a_quota_that_is_nearly_used_is_a_problem() -> None:
