@@ -31,7 +31,7 @@ KEPT_SECONDS: Final = 30 * 24 * 3600.0
 class Origin(BaseModel):
     """Where an upload comes from, and what was asked for beside it. `source` is None where it was piped in."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     source: Path | None
     if_exists: IfExists = "error"
