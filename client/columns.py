@@ -52,6 +52,14 @@ def in_rows(rows: Sequence[Sequence[str]], *, to_the_right: Sequence[int] = ()) 
     return [_line(row, widths, to_the_right) for row in rows]
 
 
+def in_rows_or_blocks(rows: Sequence[Sequence[str]], width: int | None) -> list[str]:
+    """As `in_rows` where that fits into the width; else each row in a block, its first cell above the others."""
+    lines = in_rows(rows)
+    if width is None or max(map(width_of, lines), default=0) <= width:
+        return lines
+    return ["\n    ".join([first, *fitted(", ".join(others), width - 4).split("\n")]) for first, *others in rows]
+
+
 def _line(cells: Sequence[str], widths: Sequence[int], to_the_right: Sequence[int] = ()) -> str:
     shown = (
         padded(cell, width, to_the_right=number in to_the_right)

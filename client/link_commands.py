@@ -1,13 +1,15 @@
 """`towline share`, `request`, `links` and `unlink`: links for people who have no token."""
 
 import os
+import sys
 from collections.abc import Callable, Coroutine, Sequence
 from datetime import datetime, timedelta
+from shutil import get_terminal_size
 from typing import Annotated, Final, TypeVar
 
 import typer
 
-from client.columns import in_rows
+from client.columns import in_rows_or_blocks
 from client.completing import names_on_server
 from client.display import Display, choose_display
 from client.errors import ClientError
@@ -252,9 +254,10 @@ def check_request_link(text: str) -> str:
 
 
 def _table(shown: Sequence[ShareLink | RequestLink]) -> list[str]:
-    """A line for each, whose columns stand below one another."""
+    """A line for each, whose columns stand below one another; a block where a terminal is too narrow for that."""
     rows = [(link.id, link.kind, _what_for(link), _used(link), _until(link.expires), link.state) for link in shown]
-    return in_rows([[printable(cell) for cell in row] for row in rows])
+    width = get_terminal_size().columns if sys.stdout.isatty() else None
+    return in_rows_or_blocks([[printable(cell) for cell in row] for row in rows], width)
 
 
 def _what_for(link: ShareLink | RequestLink) -> str:

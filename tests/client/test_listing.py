@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import client
-from client.columns import fitted, in_columns, in_rows, width_of
+from client.columns import fitted, in_columns, in_rows, in_rows_or_blocks, width_of
 from tests.client.command import Towline
 from tests.client.terminal import at_terminal
 from tests.server import running
@@ -78,6 +78,13 @@ async def test_ls_sorts_and_searches(towline: Towline, server: str, options: lis
     assert (await towline("ls", *options)).out.split() == shown.split()
     as_json = (await towline("ls", *options, "--json")).objects
     assert [file["name"] for file in as_json] == shown.split()
+
+
+def test_a_row_that_does_not_fit_becomes_a_block() -> None:
+    rows = [["3f9a", "share", "cat.jpg"], ["77d2", "request", "anywhere at all"]]
+    assert in_rows_or_blocks(rows, 80) == in_rows_or_blocks(rows, None) == in_rows(rows)
+    assert in_rows_or_blocks(rows, 24) == ["3f9a\n    share, cat.jpg", "77d2\n    request, anywhere at\n    all"]
+    assert in_rows_or_blocks([], 24) == []
 
 
 def test_a_sentence_is_broken_between_words_and_no_word_is() -> None:
