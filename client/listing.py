@@ -2,10 +2,9 @@
 
 from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Final, Literal
 
-from client.columns import in_columns, in_rows
+from client.columns import in_columns, in_rows, width_of
 from client.display import Display
 from client.wording import printable, size_words
 from transfer.protocol.messages import FileEntry
@@ -28,9 +27,33 @@ class Layout:
     def lines(self, files: Sequence[FileEntry]) -> list[str]:
         """The lines for some files. A name is shown whole, however long it is."""
         if self.is_long:
-            return _table(files, "created" if self.sort == "created" else "modified")
+            return self._long_lines(files)
         names = [printable(str(file.name)) for file in files]
         return names if self.width is None else in_columns(names, self.width)
+
+    def _long_lines(self, files: Sequence[FileEntry]) -> list[str]:
+        """Size, time, and who sent it where somebody is named; and the name, below them where it does not fit."""
+        is_named = any(file.owner not in (None, NOBODY) for file in files)
+        rows = [
+            [
+                size_words(file.size),
+                self._time_words(file),
+                *([printable(file.owner or "")] if is_named else []),
+                _name(file),
+            ]
+            for file in files
+        ]
+        lines = in_rows(rows, to_the_right=(0,))
+        if self.width is None:
+            return lines
+        return [
+            line if width_of(line) <= self.width else f"{line.removesuffix(name).rstrip()}\n    {name}"
+            for line, (*_, name) in zip(lines, rows, strict=True)
+        ]
+
+    def _time_words(self, file: FileEntry) -> str:
+        moment = file.created if self.sort == "created" else file.modified or file.created
+        return f"{moment.astimezone():%Y-%m-%d %H:%M}"
 
 
 @dataclass(slots=True)
@@ -69,21 +92,6 @@ async def _blocks(files: AsyncIterable[FileEntry]) -> AsyncIterator[list[FileEnt
             block = []
     if block:
         yield block
-
-
-def _table(files: Sequence[FileEntry], time: Literal["created", "modified"]) -> list[str]:
-    """Size, time, name; and who sent it where somebody is named."""
-    moments = [(file.created if time == "created" else file.modified or file.created) for file in files]
-    named = any(file.owner not in (None, NOBODY) for file in files)
-    rows = [
-        [size_words(file.size), _time_words(moment), *([printable(file.owner or "")] if named else []), _name(file)]
-        for file, moment in zip(files, moments, strict=True)
-    ]
-    return in_rows(rows, to_the_right=(0,))
-
-
-def _time_words(moment: datetime) -> str:
-    return f"{moment.astimezone():%Y-%m-%d %H:%M}"
 
 
 def _name(file: FileEntry) -> str:
