@@ -21,6 +21,7 @@ from client.link_commands import links, request, share, unlink
 from client.message_commands import echo, proxy
 from client.paint import is_painted
 from client.transfer_commands import download, upload
+from client.watch_command import watch
 from client.welcome import welcome
 
 app = typer.Typer(
@@ -101,7 +102,7 @@ def towline(
 
 
 _COMMANDS: Mapping[str, tuple[Callable[..., None], ...]] = {
-    "Files": (upload, ls, download, mv, rm, uploads, cancel),
+    "Files": (upload, ls, download, mv, rm, uploads, cancel, watch),
     "Access": (login, logout, whoami),
     "Links for people without a token": (share, request, links, unlink),
     "Messages": (echo, proxy),

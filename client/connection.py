@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Final, Self, TypedDict, Unpack
+from typing import TYPE_CHECKING, Final, Self, TypedDict, Unpack
 
 from pydantic import JsonValue
 
@@ -43,6 +43,9 @@ from transfer.protocol.errors import BadMessage, TransferError, UnsupportedDiges
 from transfer.protocol.errors import InvalidName as InvalidNameError
 from transfer.protocol.messages import EchoMessage, ErrorMessage, FileEntry, IfExists, TextHeader, UploadHeader
 from transfer.protocol.names import InvalidName, Name
+
+if TYPE_CHECKING:
+    from transfer.protocol.events import EventMessage
 
 MOST_ASKED_FOR: Final = 16
 """Connections on one file."""
@@ -250,6 +253,21 @@ class Connection:
         It has a WebSocket of its own, and does not go on after a break. Raises ProxyDenied, ProxyFailed, TooMany.
         """
         return open_tunnel(self.server, target, subprotocols, self._credentials, tls=self._tls)
+
+    def events(self, after: str | None = None, *, on_event: Listener = ignore) -> "AsyncIterator[EventMessage]":
+        """What happens to uploads and files on the server, as far as one may see it, as it happens; see client.events.
+
+            async for event in connection.events():
+                if isinstance(event, UploadEvent) and event.event == "completed":
+                    print(event.file.url)
+
+        It does not end by itself, and goes on after a break; `on_event` hears when it waits for the network. `after` is
+        the id of the last event that was heard. It has a WebSocket of its own. Raises GaveUp.
+        """
+        from client.events import follow  # by who listens: what it is made of takes its time to load
+
+        patience = Patience(self._give_up_after)
+        return follow(self.server, self._credentials, patience, tls=self._tls, after=after, listener=on_event)
 
     # ------------------------------------------------------------------------------------------------------ HTTP
 

@@ -24,6 +24,7 @@ ELSEWHERE: Final[tuple[Row, ...]] = (
 )
 THEN: Final[tuple[Row, ...]] = (
     ("uploads, cancel", "what is not complete, and how to go on"),
+    ("watch", "uploads and files on the server, live"),
     ("share, request", "links for people without a token"),
     ("doctor", "what is wrong between here and the server, and what mends it"),
 )

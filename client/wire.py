@@ -66,13 +66,13 @@ def delays() -> Iterator[float]:
     return _backoff(initial_delay=0.5, min_delay=0.5, max_delay=30.0)
 
 
-def websocket_url(server: str, path: str = "/ws") -> str:
+def websocket_url(server: str, path: str = "/ws", query: str = "") -> str:
     """The WebSocket at a path below `http(s)://host[:port][/path]`. Raises CannotConnect."""
     parts = urlsplit(server)
     schemes = {"http": "ws", "https": "wss"}
     if parts.scheme not in schemes or not parts.hostname:
         raise CannotConnect(server, "a server is written like http://127.0.0.1:8000 or https://files.example.org")
-    return urlunsplit((schemes[parts.scheme], parts.netloc, parts.path.rstrip("/") + path, "", ""))
+    return urlunsplit((schemes[parts.scheme], parts.netloc, parts.path.rstrip("/") + path, query, ""))
 
 
 class _Connection(ClientConnection):
@@ -171,13 +171,13 @@ class Wire:
 
     async def receive(self) -> ServerMessage:
         """The next message. Cancelling it loses nothing. Raises BadMessage for what is not of the protocol."""
-        while isinstance(message := parse_server_message(await self._receive_text()), AuthorizedMessage):
+        while isinstance(message := parse_server_message(await self.receive_text()), AuthorizedMessage):
             pass  # as it was to be
         return self._checked(message)
 
     async def receive_proxy_answer(self) -> ProxyAnswer:
         """As `receive`, where a `proxy` header is to be answered."""
-        return self._checked(parse_proxy_answer(await self._receive_text()))
+        return self._checked(parse_proxy_answer(await self.receive_text()))
 
     def _checked(self, message: Answer) -> Answer:
         error = message.error if isinstance(message, ErrorMessage) else None
@@ -185,7 +185,8 @@ class Wire:
             raise self._credentials.refused(error, self._token)
         return message
 
-    async def _receive_text(self) -> str:
+    async def receive_text(self) -> str:
+        """The next text frame, whatever it is. Cancelling it loses nothing."""
         try:
             return await self._connection.recv(decode=True)
         except ConnectionClosed as closed:
@@ -241,11 +242,12 @@ async def open_wire(
     congestion: CongestionChoice = "system",
     path: str = "/ws",
     ping_seconds: float | None = PING_SECONDS,
+    query: str = "",
 ) -> AsyncIterator[Wire]:
     """Connect to a server, for messages of at most `max_size` bytes; without `tls`, one with TLS has to be one that the
     system trusts. Raises ConnectionBroken when trying again may help, else CannotConnect; and the server's own refusal,
     which may be `retryable`: TokenRefused, TooMany."""
-    url = websocket_url(server, path)
+    url = websocket_url(server, path, query)
     credentials = credentials or Credentials(server, without_token(server))
     token = await credentials.current()
     try:
@@ -253,7 +255,7 @@ async def open_wire(
             url,
             additional_headers=credentials.presented(token),
             ssl=tls or (True if url.startswith("wss:") else None),
-            subprotocols=[Subprotocol(limits.PROTOCOL)],
+            subprotocols=[Subprotocol(limits.PROTOCOL)] if path == "/ws" else None,
             compression=None,
             max_size=max_size,
             open_timeout=OPEN_SECONDS,
