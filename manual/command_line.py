@@ -3,7 +3,6 @@
 import re
 from collections.abc import Mapping, Sequence
 from inspect import cleandoc
-from itertools import groupby
 from typing import Final, Protocol, cast
 
 from typer.main import get_command
@@ -65,10 +64,9 @@ def command_line_page() -> str:
     root = cast("_Command", get_command(app))
     context = root.make_context("towline", [], None, resilient_parsing=True)
     own = f"## towline\n\n{_described(root, context)}"
-    groups = groupby(_commands(root), key=lambda item: str(getattr(item[1], "rich_help_panel", "") or "Commands"))
     sections = [
         f"## {panel}\n\n" + "\n\n".join(_section(name, command, context, "###") for name, command in members)
-        for panel, members in groups
+        for panel, members in _panels(root).items()
     ]
     return page("Command line", _INTRODUCTION, own, *sections, _exit_codes(), _error_codes())
 
@@ -87,6 +85,14 @@ def _error_codes() -> str:
 def _commands(group: object) -> list[tuple[str, _Command]]:
     commands: Mapping[str, _Command] = getattr(group, "commands", {})
     return [(name, command) for name, command in commands.items() if not command.hidden]
+
+
+def _panels(root: _Command) -> dict[str, list[tuple[str, _Command]]]:
+    """The commands as the help text groups them."""
+    panels: dict[str, list[tuple[str, _Command]]] = {}
+    for name, command in _commands(root):
+        panels.setdefault(str(getattr(command, "rich_help_panel", None) or "Commands"), []).append((name, command))
+    return panels
 
 
 def _section(name: str, command: _Command, parent: _Context, level: str) -> str:
