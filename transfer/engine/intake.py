@@ -1,15 +1,23 @@
 """Between a transport and a WebSocket: what comes is read to where it belongs, and not into memory of its own first."""
 
 import asyncio
+import threading
 from typing import Final
 
 from transfer.engine.payloads import SHARE
 from transfer.engine.websocket import WebSocketProtocol
 from transfer.protocol.limits import CHUNK_SIZE, KIB
 
-_ANYTHING: Final = memoryview(bytearray(CHUNK_SIZE // SHARE + 4 * KIB))
-"""Where no payload has its place yet, for all connections: the loops take out what they have read before they read on.
-One read of this size is enough for a chunk of the usual size to get its place."""
+
+class _Anything(threading.local):
+    """Where it comes as long as no payload has its place, for all connections of a thread's loop: that takes out what
+    it has read before it reads on. One read of this size is enough for a chunk of the usual size to get its place."""
+
+    def __init__(self) -> None:
+        self.buffer = memoryview(bytearray(CHUNK_SIZE // SHARE + 4 * KIB))
+
+
+_ANYTHING: Final = _Anything()
 
 
 class Intake(asyncio.BufferedProtocol):
@@ -24,13 +32,13 @@ class Intake(asyncio.BufferedProtocol):
     def get_buffer(self, sizehint: int) -> memoryview:
         room = self._websocket.conn.reader.room
         self._in_place = room is not None
-        return _ANYTHING if room is None else room
+        return _ANYTHING.buffer if room is None else room
 
     def buffer_updated(self, nbytes: int) -> None:
         if self._in_place:
             self._websocket.payload_received(nbytes)
         else:
-            self._websocket.data_received(bytes(_ANYTHING[:nbytes]))
+            self._websocket.data_received(bytes(_ANYTHING.buffer[:nbytes]))
 
     def data_received(self, data: bytes) -> None:
         """The request of the upgrade, from uvicorn."""
