@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 from bench.figures import Checked, Series, Table, Target, at_least, at_most, number
 from bench.peers.contender import Contender, Source
 from bench.peers.packages import Missing
-from bench.peers.services import FLOORS, OURS, PEERS, Maker, folders
+from bench.peers.services import CHECKED, FLOORS, OURS, PEERS, Maker, folders
 from bench.plots import Bars
 from bench.processes import GIB, MIB, Transfer, scratch
 from bench.report import Report, parser, publish
@@ -139,6 +139,16 @@ def _checked(targets: Sequence[Target], value: float) -> list[Checked]:
     return [target.checked(value) for target in targets]
 
 
+def bounds(measured: Mapping[str, Measured], cores: int) -> list[str]:
+    """How fast each could be at most by the CPU that both sides used, beside the peer whose speed is the measure."""
+    if NODE not in measured:
+        return []
+    peer = measured[NODE].speed.median
+    most = {name: cores * 1024 / found.cpu.median for name, found in measured.items() if name in (*OURS, CHECKED)}
+    said = [f"{name} {number(speed)} MiB/s, {number(speed / peer)} × {NODE}" for name, speed in most.items()]
+    return [f"Were all {cores} processors busy from start to end, these would reach: {'; '.join(said)}."]
+
+
 def plots(measured: Mapping[str, Measured]) -> list[Bars]:
     by_speed = sorted(measured.items(), key=lambda item: -item[1].speed.median)
     by_cpu = sorted(measured.items(), key=lambda item: item[1].cpu.median)
@@ -193,7 +203,7 @@ def main() -> None:
         facts(measured, missing, size),
         checks(measured),
         plots(measured),
-        [NOTES],
+        [NOTES, *bounds(measured, os.cpu_count() or 1)],
     )
     publish(report, record=chosen.record)
 

@@ -1,9 +1,10 @@
 """The least that can be done: a file's bytes over one TCP connection, into memory or into a file with its SHA-256.
 
-python raw_tcp.py receive [FILE]      prints its port, takes one connection after another, answers with the digest
-python raw_tcp.py send PORT FILE
+python raw_tcp.py receive [FILE [synced]]   prints its port, takes one connection after another, answers with the digest
+python raw_tcp.py send PORT FILE [checked]  hashes the file itself too, and compares
 """
 
+import os
 import socket
 import sys
 from hashlib import sha256
@@ -12,7 +13,7 @@ from typing import BinaryIO
 PIECE = 1 << 20
 
 
-def receive(path: str | None) -> None:
+def receive(path: str | None = None, synced: str = "") -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         print(f"listening on {listener.getsockname()[1]}", flush=True)
         while True:
@@ -23,6 +24,8 @@ def receive(path: str | None) -> None:
                 else:
                     with open(path, "wb", buffering=0) as stream:
                         answer = into_file(connection, stream)
+                        if synced:
+                            os.fdatasync(stream.fileno())
                 connection.sendall(answer.encode())
 
 
@@ -41,17 +44,22 @@ def into_file(connection: socket.socket, stream: BinaryIO) -> str:
     return digest.hexdigest()
 
 
-def send(port: int, path: str) -> None:
-    buffer = memoryview(bytearray(PIECE))
-    with open(path, "rb", buffering=0) as stream, socket.create_connection(("127.0.0.1", port)) as connection:
+def send(port: str, path: str, checked: str = "") -> None:
+    buffer, digest = memoryview(bytearray(PIECE)), sha256()
+    with open(path, "rb", buffering=0) as stream, socket.create_connection(("127.0.0.1", int(port))) as connection:
         while count := stream.readinto(buffer):
+            if checked:
+                digest.update(buffer[:count])
             connection.sendall(buffer[:count])
         connection.shutdown(socket.SHUT_WR)
-        print(connection.recv(1 << 10).decode())
+        answer = connection.recv(1 << 10).decode()
+    print(answer)
+    if checked and answer != digest.hexdigest():
+        sys.exit(f"{answer} is not the digest of {path}")
 
 
 if __name__ == "__main__":
     if sys.argv[1] == "receive":
-        receive(sys.argv[2] if len(sys.argv) > 2 else None)
+        receive(*sys.argv[2:])
     else:
-        send(int(sys.argv[2]), sys.argv[3])
+        send(*sys.argv[2:])

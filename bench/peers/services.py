@@ -170,20 +170,28 @@ def rsync(folder: Path, source: Source, stack: ExitStack) -> Contender:
 
 
 def raw_tcp(folder: Path, source: Source, stack: ExitStack) -> Contender:
-    return _raw("nothing", None, [], source, stack)
+    return _raw("nothing", [], [], source, stack)
 
 
 def raw_tcp_sha256(folder: Path, source: Source, stack: ExitStack) -> Contender:
+    return _raw("SHA-256 on the server", [_arriving(folder, source)], [], source, stack)
+
+
+def raw_tcp_checked(folder: Path, source: Source, stack: ExitStack) -> Contender:
+    kept: list[Argument] = [_arriving(folder, source), "synced"]
+    return _raw("SHA-256 on both sides, synced at the end", kept, ["checked"], source, stack)
+
+
+def _arriving(folder: Path, source: Source) -> Path:
     (folder / "data").mkdir()
-    kept = folder / "data" / source.path.name
-    return _raw("SHA-256 on the server", kept.parent, [kept], source, stack)
+    return folder / "data" / source.path.name
 
 
-def _raw(promises: str, arrives_in: Path | None, kept: list[Path], source: Source, stack: ExitStack) -> Contender:
+def _raw(promises: str, kept: list[Argument], checked: list[Argument], source: Source, stack: ExitStack) -> Contender:
     script: list[Argument] = [BASE_PYTHON, FOLDER / "raw_tcp.py"]
     server = stack.enter_context(Service([*script, "receive", *kept], started=LISTENING))
-    send: list[Argument] = [*script, "send", server.greeting, source.path]
-    return Contender(promises, lambda: transfer(server, send), arrives_in)
+    send: list[Argument] = [*script, "send", server.greeting, source.path, *checked]
+    return Contender(promises, lambda: transfer(server, send), Path(kept[0]).parent if kept else None)
 
 
 def cp(folder: Path, source: Source, stack: ExitStack) -> Contender:
@@ -204,11 +212,13 @@ PEERS: Final[Mapping[str, Maker]] = {
     "curl → nginx WebDAV": nginx,
     "rsync → daemon": rsync,
 }
+CHECKED: Final = "raw TCP → file + SHA-256 twice, synced"
 FLOORS: Final[Mapping[str, Maker]] = {
     "cp": cp,
     "cp, then fdatasync": cp_synced,
     "raw TCP into memory": raw_tcp,
     "raw TCP → file + SHA-256": raw_tcp_sha256,
+    CHECKED: raw_tcp_checked,
 }
 """What the machine can do at all."""
 

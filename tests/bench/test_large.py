@@ -3,7 +3,7 @@
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench.large import CPU, SPEED, Measured, checks, measure, table
+from bench.large import CPU, NODE, SHA256, SPEED, Measured, bounds, checks, measure, table
 from bench.peers.contender import Contender, Source
 from bench.peers.packages import debian
 from bench.peers.services import OURS, PEERS
@@ -43,3 +43,10 @@ def test_every_target_is_looked_at_once_everybody_was_measured() -> None:
 def test_a_row_has_medians_and_the_largest_peaks() -> None:
     (row,) = table({"cp": measured(1.0, 2.0, 4.0)}, {}, GIB).rows
     assert row == ("cp", "512", "256", "1,024", "4.00", "2.00", "8.00", "2.00", "2.00", "50", "60", "nothing")
+
+
+def test_what_is_used_of_the_processors_bounds_the_speed() -> None:
+    found = {SHA256: measured(1.0), NODE: measured(2.0)}
+    (sentence,) = bounds(found, 4)
+    assert sentence.endswith(f": {SHA256} 2,048 MiB/s, 4.00 × {NODE}.")
+    assert bounds({SHA256: found[SHA256]}, 4) == []
