@@ -16,8 +16,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final, ParamSpec, Protocol, TypeVar
 
+from client.content import Content, ContentInfo
 from client.errors import ClientError, ConnectionBroken
-from client.http import Content, ContentInfo, parse_name
+from client.http import parse_name
 from client.partial import (
     TAG_CHARACTERS,
     HashedFile,

@@ -4,30 +4,24 @@ Refusals are the protocol's errors; ConnectionBroken means that the same request
 it will not. It knows nothing of files on this side, and does not try again by itself.
 """
 
-import base64
-import binascii
 import json
 import os
-import re
 import socket
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
-from dataclasses import dataclass
-from datetime import datetime
-from email.utils import parsedate_to_datetime
 from typing import Annotated, Final, Self, TypeVar
-from urllib.parse import quote, unquote, urlencode, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 import httpx2
 from pydantic import BaseModel, Field, JsonValue
 
+from client.content import Content, ContentInfo, described
 from client.credentials import Credentials, TokenRefused, without_token
 from client.errors import CannotConnect, ConnectionBroken
 from client.problem import MAX_PROBLEM_BYTES, PROBLEM, media_type, read_problem, seconds_of
 from client.tls import causes, tls_refusal
 from transfer.protocol import errors
-from transfer.protocol.digest import Digest
 from transfer.protocol.errors import Unauthorized
 from transfer.protocol.limits import MIB
 from transfer.protocol.messages import FileEntry, Message, NameField, Size, TimeField, read_object
@@ -80,28 +74,6 @@ class WhoAmI(Message):
     quota: Size | None = None
     used: Size | None = None
     expires: TimeField | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ContentInfo:
-    """What the server says of a content before it sends any. `digest` only when it is SHA-256; `file_name` is what it
-    proposes to save it as, as it came."""
-
-    etag: str
-    size: int
-    digest: Digest | None
-    modified: datetime | None
-    file_name: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Content:
-    """An answer that brings content: `chunks` are its bytes from `offset` on; reading them may raise
-    ConnectionBroken."""
-
-    info: ContentInfo
-    offset: int
-    chunks: AsyncIterator[bytes]
 
 
 class HttpApi:
@@ -225,7 +197,7 @@ class HttpApi:
         with self._translated():
             response = await self._client.head(url, headers=given)
         if response.is_success:
-            return self._info(response, size=_number(response.headers.get("Content-Length")))
+            return self._described(response)[1]
         why = dict(headers or {}) | {"If-None-Match": "*"}  # which no content answers, so that nobody counts a download
         async with self._answer("GET", url, why):  # a HEAD has no body to say why
             raise ConnectionBroken(f"it answered HTTP {response.status_code}")
@@ -243,11 +215,11 @@ class HttpApi:
         """The same of any address."""
         given = dict(headers or {}) | ({"Range": f"bytes={offset}-", "If-Range": etag} if offset and etag else {})
         async with self._answer("GET", url, given) as response:
-            start, size = self._extent(response)
+            start, info = self._described(response)
             if start not in (0, offset):
                 raise self._no_towline(f"asked for bytes from {offset} on, it sends them from {start} on")
             async with aclosing(self._chunks(response)) as chunks:
-                yield Content(self._info(response, size), start, chunks)
+                yield Content(info, start, chunks)
 
     async def _chunks(self, response: httpx2.Response) -> AsyncGenerator[bytes, None]:
         with self._translated():
@@ -255,28 +227,11 @@ class HttpApi:
                 async for chunk in chunks:
                     yield chunk
 
-    def _extent(self, response: httpx2.Response) -> tuple[int, int | None]:
-        """Where the bytes of an answer begin, and how many the whole has."""
-        if response.status_code != 206:
-            return 0, _number(response.headers.get("Content-Length"))
-        unit, _, rest = response.headers.get("Content-Range", "").partition(" ")
-        span, _, size = rest.partition("/")
-        start = _number(span.partition("-")[0])
-        if unit != "bytes" or start is None:
-            raise self._no_towline("it answered with a part that it does not say the place of")
-        return start, _number(size)
-
-    def _info(self, response: httpx2.Response, size: int | None) -> ContentInfo:
-        etag = response.headers.get("ETag")
-        if etag is None or size is None:
-            raise self._no_towline("it does not say which content it has, or how long it is")
-        return ContentInfo(
-            etag=etag,
-            size=size,
-            digest=_sha256_of(response.headers.get("Repr-Digest", "")),
-            modified=_time_of(response.headers.get("Last-Modified")),
-            file_name=_file_name_of(response.headers.get("Content-Disposition", "")),
-        )
+    def _described(self, response: httpx2.Response) -> tuple[int, ContentInfo]:
+        try:
+            return described(response.status_code, response.headers)
+        except ValueError as unclear:
+            raise self._no_towline(str(unclear)) from unclear
 
     # ------------------------------------------------------------------------------------------------ requests
 
@@ -394,39 +349,6 @@ async def _lines(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
             raise ConnectionBroken(f"a line of the listing is longer than {MAX_LINE_BYTES} bytes")
     if rest.strip():
         yield rest
-
-
-def _number(text: str | None) -> int | None:
-    return int(text) if text is not None and text.isascii() and text.isdecimal() else None
-
-
-def _sha256_of(header: str) -> Digest | None:
-    """The SHA-256 of a Repr-Digest (RFC 9530): `sha-256=:base64:`, among others perhaps."""
-    for member in header.split(","):
-        algorithm, _, value = member.strip().partition("=")
-        if algorithm == "sha-256":
-            try:
-                raw = base64.b64decode(value.strip().strip(":"), validate=True)
-            except binascii.Error:
-                return None
-            return Digest("sha256", raw.hex()) if len(raw) == 32 else None
-    return None
-
-
-def _file_name_of(disposition: str) -> str | None:
-    """The file name that an answer proposes (RFC 6266, section 4.3)."""
-    exact = re.search(r"filename\*=UTF-8''([^;\s]+)", disposition, re.IGNORECASE)
-    if exact is not None:
-        return unquote(exact[1])
-    plain = re.search(r'filename="([^"]*)"', disposition, re.IGNORECASE)
-    return None if plain is None else plain[1]
-
-
-def _time_of(header: str | None) -> datetime | None:
-    try:
-        return parsedate_to_datetime(header) if header else None
-    except ValueError:
-        return None
 
 
 def _reason(failed: httpx2.TransportError) -> str:

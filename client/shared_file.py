@@ -11,10 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from client.content import Content, ContentInfo
 from client.credentials import Credentials, without_token
 from client.downloader import Downloader
 from client.errors import ClientError, ConnectionBroken
-from client.http import Content, ContentInfo, HttpApi, base_url
+from client.http import HttpApi, base_url
 from client.link_urls import LinkUrl, parse_link
 from client.progress import Listener, Waiting, ignore
 from client.retry import GIVE_UP_AFTER, Patience, asked_delay
