@@ -551,6 +551,7 @@ async def test_the_api_describes_itself(service: Service) -> None:
     assert set(described["paths"]) == {
         "/files",
         "/files/{name}",
+        "/events",
         "/uploads",
         "/uploads/{upload_id}",
         "/whoami",
