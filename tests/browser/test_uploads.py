@@ -19,6 +19,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 SIZE: Final = 6 * MIB + 789
 CUT: Final = 3 * MIB
 HOSTILE: Final = "<img src=x onerror=alert(1)>&amp;"
+SOME: Final = re.compile("^(?!0 B)[0-9.]+ .B of ")
 NO_PICKERS: Final = "delete window.showOpenFilePicker; delete window.showDirectoryPicker"
 """As in browsers that have no dialogue of theirs that gives handles: a page opens the one of an input."""
 PICKER: Final = """
@@ -67,10 +68,11 @@ async def sent(page: Page, count: int = 1) -> None:
 
 
 async def held(page: Page, link: Link, *sources: Path, at: int = CUT) -> None:
-    """Send files until so much has passed, and no more does."""
+    """Send files until so much has passed, and no more does; some of it is safe."""
     link.hold_after(upstream=at)
     await send(page, *sources)
     await link.until(lambda link: link.upstream_bytes >= at)
+    await expect(row(page, sources[0].name).locator(".state")).to_contain_text(SOME)
 
 
 def row(page: Page, name: str) -> Locator:
@@ -210,7 +212,7 @@ async def test_all_are_paused_and_resumed_together(page: Page, link: Link, tmp_p
 
 
 async def test_a_restart_of_the_server_is_survived(page: Page, tmp_path: Path, source: Path) -> None:
-    async with ServerProcess(tmp_path / "data") as server, Link("127.0.0.1", server.port) as link:
+    async with ServerProcess(tmp_path / "another") as server, Link("127.0.0.1", server.port) as link:
         await enter(page, link.url)
         await held(page, link, source)
         await server.kill()
@@ -227,7 +229,6 @@ async def test_where_nothing_gets_through_any_more_it_says_so_and_goes_on_by_its
     await page.clock.install()
     await enter(page, link.url)
     await held(page, link, source)
-    await expect(row(page, "a.bin").locator(".state")).to_contain_text("MB of")
     await page.clock.fast_forward(20_000)
     await expect(row(page, "a.bin").locator(".state")).to_have_text("waiting for the network…")
     for _ in range(2):  # it has seen that nothing moves, and has seen so for long
@@ -300,7 +301,7 @@ async def test_where_the_browser_keeps_a_way_to_the_file_one_click_goes_on(
     link.hold_after(upstream=CUT)
     await button(page, "Choose files").click()
     await link.until(lambda link: link.upstream_bytes >= CUT)
-    await expect(row(page, "a.bin").locator(".state")).to_contain_text(" of ")
+    await expect(row(page, "a.bin").locator(".state")).to_contain_text(SOME)
     await page.reload()
     await button(page, "Go on: a.bin").click()
     await sent(page)
@@ -317,9 +318,9 @@ async def test_the_memory_of_the_tab_does_not_grow_with_the_file(page: Page, ser
         file.truncate(2 << 30)
     await enter(page, service.url)
     await send(page, source)
-    arrived = f"() => document.querySelector('#sent progress')?.value > {768 * MIB}"
-    await page.wait_for_function(arrived)  # enough to tell, and a third of the time
-    assert await most_memory(page) < 500 * MIB
+    arrived = f"() => document.querySelector('#sent progress')?.value > {512 * MIB}"
+    await page.wait_for_function(arrived, timeout=180_000)  # enough to tell, and a quarter of the time
+    assert await most_memory(page) < 450 * MIB
     await button(page, "Pause: large").click()
 
 

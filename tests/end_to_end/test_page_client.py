@@ -65,6 +65,14 @@ def write_version(path: Path, version: int) -> None:
     path.write_bytes(content(SIZE, seed=version))
 
 
+def change_one_byte(path: Path) -> bytes:
+    """Of its second leaf; returns what it has then."""
+    changed = bytearray(path.read_bytes())
+    changed[MIB + 7] ^= 1
+    path.write_bytes(changed)
+    return bytes(changed)
+
+
 class Run:
     """The client at work, and what it has said."""
 
@@ -280,10 +288,8 @@ async def test_of_a_file_that_has_changed_only_the_leaves_that_differ_are_sent_a
     node: str, folder: Path, link: Link, service: Service, source: Path
 ) -> None:
     await begun_and_killed(node, folder, link, source)
-    changed = bytearray(source.read_bytes())
-    changed[MIB + 7] ^= 1
-    source.write_bytes(changed)
-    run = await start(node, folder, link.url, source, connections=1)
+    changed = change_one_byte(source)
+    run = await start(node, folder, link.url, source)
     assert (await run.completed())["digest"] == sha256(source)
     await run.end()
     assert any(line.get("state") == "checking" for line in run.said)

@@ -30,9 +30,9 @@ export class Overall {
 
   /** Show how it stands with these rows, of which so many are not shown by themselves. */
   render(rows, hiddenCount, now) {
-    show(rows.length > 0, this.place);
+    show(rows.length > 1, this.place); // a single file says all this itself
     const sum = sumOf(rows);
-    if (sum.going) this.#pace.mark(sum.durable, now);
+    if (sum.sending) this.#pace.mark(sum.durable, now);
     else this.#pace.forget();
     this.bar.max = sum.size || 1;
     this.bar.value = sum.size ? sum.durable : 0;
@@ -51,14 +51,15 @@ export class Overall {
 }
 
 function sumOf(rows) {
-  const counts = { done: 0, failed: 0, paused: 0, queued: 0, going: 0, resumable: 0 };
+  const counts = { done: 0, failed: 0, paused: 0, queued: 0, going: 0, sending: 0, resumable: 0 };
   const sum = { ...counts, count: rows.length, size: 0, durable: 0 };
   for (const { task, handle } of rows) {
     sum.size += task.size ?? task.durable;
     sum.durable += task.durable;
+    if (task.state === "sending" || task.state === "finishing") sum.sending += 1;
     if (task.isActive) sum.going += 1;
     else if (task.state === "lacking") sum.paused += 1;
-    else if (task.state in sum) sum[task.state] += 1;
+    else if (task.state in sum) sum[task.state] += 1; // queued, paused, failed, done
     if (task.state === "paused" || (task.state === "lacking" && handle)) sum.resumable += 1;
   }
   return sum;
