@@ -11,6 +11,7 @@ from tests.browser.test_live import settled
 from tests.browser.test_login import log_in
 from tests.browser.test_pages import payload, send, sent
 from tests.end_to_end.conftest import Service
+from tests.links import Link
 from tests.tokens import request_link, token_for
 from transfer.access.tokens import Secret
 
@@ -102,12 +103,16 @@ async def arriving(page: Page, service: Service) -> AsyncIterator[None]:
 @asynccontextmanager
 async def busy(page: Page, service: Service) -> AsyncIterator[None]:
     """What the README shows."""
-    async with files(page, service), service.connected() as peer:
-        await send(page, payload("survey of the harbour.pdf", bytes(3 * MIB)))
-        await sent(page)
+    for place, name in enumerate(NAMES):
+        await keep(service, name, content=b"x" * 7 ** (place + 1))
+    async with Link("127.0.0.1", service.port) as link, service.connected() as peer:
+        await page.goto(link.url)
+        await expect(page.locator(".file")).to_have_count(4)
+        link.hold_after(upstream=9 * MIB)
+        await send(page, payload("survey of the harbour.pdf", bytes(14 * MIB)))
+        await expect(page.locator("#sent .going .state")).to_contain_text(" of 14.7 MB")
         await peer.hold("photos/2026/launch.mp4", 48 * MIB, bytes(31 * MIB))
-        await expect(page.locator("#arriving .state")).to_have_text("32.5 MB of 50.3 MB")
-        await expect(page.locator(".file")).to_have_count(5)
+        await expect(page.locator("#arriving .state")).to_have_text(["32.5 MB of 50.3 MB"])
         yield
 
 

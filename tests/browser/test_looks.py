@@ -16,7 +16,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 ROOT: Final = Path(__file__).parents[2]
 PICTURES: Final = ROOT / "screenshots"
-README_SIZE: Final[ViewportSize] = {"width": 1_000, "height": 790}
+README_SIZE: Final[ViewportSize] = {"width": 1_000, "height": 960}
 SCHEMES: Final[tuple[Literal["light", "dark"], ...]] = ("light", "dark")
 SIZES: Final[dict[str, ViewportSize]] = {
     "wide": {"width": 1_280, "height": 800},
