@@ -34,7 +34,7 @@ from client.retry import Patience, asked_delay
 from client.speed import SpeedLimit, slowed
 from transfer.protocol.digest import Digest
 from transfer.protocol.errors import NotFound, TransferError
-from transfer.protocol.limits import MIB
+from transfer.protocol.limits import MIB, SMALL_FILE_BYTES
 from transfer.protocol.names import Name
 
 WRITE_BYTES: Final = MIB
@@ -134,14 +134,37 @@ class Downloader:
         await asyncio.to_thread(remove_stale_partials, [target])
         return target
 
-    async def fetch(self, name: Name, target: Path, *, force: bool, entry: Described | None = None) -> None:
-        """Fetch `name` to just this place, in a folder that is there. `entry` is what a listing has just said of it."""
+    async def fetch(
+        self, name: Name, target: Path, *, force: bool, entry: Described | None = None, is_new: bool = False
+    ) -> None:
+        """Fetch `name` to just this place, in a folder that is there. `entry` is what a listing has just said of it; a
+        small file is fetched by one request where that `is_new`: where nothing is there yet."""
         self._entry = entry
         try:
-            await self._persist(name, target, force=force)
+            if entry is None or not is_new or not await self._fetched_whole(name, target, entry):
+                await self._persist(name, target, force=force)
         finally:
             await self._drop_partial()
             self._thread.shutdown(wait=False)
+
+    async def _fetched_whole(self, name: Name, target: Path, entry: Described) -> bool:
+        """Whether a file that is not worth resuming came as the listing had it. If not, nothing was changed."""
+        if entry.size > SMALL_FILE_BYTES:
+            return False
+        try:
+            async with self._api.open_content(str(name)) as content:
+                if content.info.size != entry.size:
+                    return False
+                pieces = [piece async for piece in slowed(content.chunks, self._speed_limit)]
+        except ConnectionBroken:
+            return False
+        wanted = Wanted(content.info.etag, entry.size, entry.digest, entry.modified)
+        self._progress.received_bytes = sum(map(len, pieces))
+        # It ends after it was cancelled, too: it is whole, or is not in its place.
+        if not await asyncio.to_thread(_put_in_place, target, wanted, b"".join(pieces)):
+            return False
+        self._tell_end(name, target, wanted, unchanged=False)
+        return True
 
     async def _persist(self, name: Name, target: Path, *, force: bool) -> None:
         while True:
@@ -289,6 +312,21 @@ class Downloader:
         self, call: Callable[_Arguments, _Result], *args: _Arguments.args, **kwargs: _Arguments.kwargs
     ) -> _Result:
         return await asyncio.wrap_future(self._thread.submit(call, *args, **kwargs))
+
+
+def _put_in_place(target: Path, wanted: Wanted, content: bytes) -> bool:
+    """Whether the content is what was wanted: then it is in its place. Blocks. Raises TargetTaken, TargetBusy and
+    OSError."""
+    partial = PartialFile.open_for(target, wanted.tag, wanted.digest.algorithm)
+    try:
+        partial.append(content)
+        if partial.digest == wanted.digest:
+            partial.publish(wanted.modified, replace=False)
+            return True
+        partial.discard()
+        return False
+    finally:
+        partial.close()
 
 
 async def _gathered(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

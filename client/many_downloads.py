@@ -78,8 +78,9 @@ class ManyDownloads:
                 self._lanes.tell(Failed(name=str(offered.name), error=error))
 
     async def _fetch(self, offered: Offered) -> None:
-        await asyncio.to_thread(self._folder.make_way_to, offered.place)
-        await self._downloader(self._hear).fetch(offered.name, offered.place, force=self._force, entry=offered)
+        is_new = await asyncio.to_thread(self._folder.make_way_to, offered.place)
+        downloader = self._downloader(self._hear)
+        await downloader.fetch(offered.name, offered.place, force=self._force, entry=offered, is_new=is_new)
         self._fetched.append(offered.place)
 
     def _hear(self, event: Event) -> None:

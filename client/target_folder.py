@@ -46,9 +46,9 @@ class TargetFolder:
         except UnicodeEncodeError:
             raise NoPlace(f"{part!a} has letters that this system has no bytes for") from None
 
-    def make_way_to(self, place: Path) -> None:
-        """Make the folders above a place that is not there yet. Raises NoPlace for a link on the way, which may lead
-        anywhere, and OSError."""
+    def make_way_to(self, place: Path) -> bool:
+        """Make the folders above a place. Returns whether nothing is there yet. Raises NoPlace for a link on the way,
+        which may lead anywhere, and OSError."""
         if self._root not in self._entered:
             self._root.mkdir(parents=True, exist_ok=True)
             self._entered.add(self._root)
@@ -58,6 +58,7 @@ class TargetFolder:
             if folder not in self._entered:
                 _enter(folder)
                 self._entered.add(folder)
+        return not os.path.lexists(place)
 
 
 def _enter(folder: Path) -> None:

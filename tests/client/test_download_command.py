@@ -45,8 +45,11 @@ async def test_a_folder_comes_back_as_it_went_and_again_one_request_finds_it_unc
     write("photos/large.bin", LARGE)
     os.utime("photos/0/3.jpg", ns=(1, 1_234_567_890_123_456_789))
     await server.upload("photos")
+    contents = {f"GET /files/{name}": 1 for name in await server.names()}
+    server.seen.forget()
     ended = await server.download("photos/", to="copy")
     assert tree("copy") == tree("photos")
+    assert server.seen.requests == {"GET /files": 1, "HEAD /files/photos/large.bin": 1} | contents
     assert (ended.summary["complete"], ended.summary["unchanged"], ended.exit) == (21, 0, Exit.DONE)
     server.seen.forget()
     again = await server.download("photos/", to="copy")
