@@ -90,36 +90,25 @@ class DownloadCommand:
 
     async def _offered(self, names: Sequence[str], folder: TargetFolder) -> dict[str, Offered]:
         """The files that are meant, by their names."""
-        offered: dict[str, Offered] = {}
-        places: dict[Path, str] = {}
+        offers = _Offers(folder)
         for wish in [_Wish.of(name, recursive=self.options.recursive, alone=len(names) == 1) for name in names]:
             found = False
-            async for entry in self._entries(wish):
-                found, name = True, str(entry.name)
-                if name in offered:
-                    continue
-                try:
-                    file = _placed(entry, folder.place_of(name[wish.cut :]))
-                    if (other := places.setdefault(file.place, name)) != name:
-                        raise NoPlace(f"{other} goes to the same place: download it into another folder")
-                    offered[name] = file
-                except NoPlace as refused:
-                    self._fail(name, refused)
+            async with aclosing(self._entries(wish)) as entries:  # type: ignore[type-var]
+                async for entry in entries:
+                    found = True
+                    try:
+                        offers.take(entry, str(entry.name)[wish.cut :])
+                    except NoPlace as refused:
+                        self._fail(str(entry.name), refused)
             if not found:
                 self._fail(wish.name, NotFound(f"there is no file {wish.words}, or it is not yours"))
-        return offered
+        return offers.by_name
 
-    async def _entries(self, wish: "_Wish") -> AsyncIterator[FileEntry]:
-        """Of the folder, if one is meant and there, else of the file."""
-        below = False
+    def _entries(self, wish: "_Wish") -> AsyncIterator[FileEntry]:
+        """Of the folder or of the file."""
         if wish.prefix is not None:
-            async with aclosing(self.connection.files_below(wish.prefix, on_event=self.display.show)) as entries:  # type: ignore[type-var]
-                async for entry in entries:
-                    below = True
-                    yield entry
-        if not below and wish.name:
-            async for entry in self.connection.stored_files([wish.name], on_event=self.display.show):
-                yield entry
+            return self.connection.files_below(wish.prefix, on_event=self.display.show)
+        return self.connection.stored_files([wish.name], on_event=self.display.show)
 
     async def _changed(self, offered: Iterable[Offered]) -> list[Offered]:
         """What is not here yet; of the others it is told that they are unchanged."""
@@ -156,15 +145,27 @@ class _Wish:
         return f"{self.name!r}" if self.prefix is None else f"in {self.prefix or '/'!r}"
 
 
+class _Offers:
+    """Files with their places in a folder, each once."""
+
+    def __init__(self, folder: TargetFolder) -> None:
+        self.by_name: dict[str, Offered] = {}
+        self._folder = folder
+        self._places: dict[Path, str] = {}
+
+    def take(self, entry: FileEntry, way: str) -> None:
+        """One that the listing has; after a break it has those from its beginning again. Raises NoPlace."""
+        name, place = str(entry.name), self._folder.place_of(way)
+        if (other := self._places.setdefault(place, name)) != name:
+            raise NoPlace(f"{other} goes to the same place: download it into another folder")
+        self.by_name.setdefault(name, Offered(entry.name, place, entry.size, entry.digest, entry.modified))
+
+
 def _root(names: Sequence[str], to: Path | None) -> Path:
     """The folder that stands for the only folder, or has what there is of several."""
     if to is not None or len(names) > 1:
         return to or Path()
     return Path(names[0].rstrip("/").rpartition("/")[2])
-
-
-def _placed(entry: FileEntry, place: Path) -> Offered:
-    return Offered(entry.name, place, entry.size, entry.digest, entry.modified)
 
 
 def _divided(offered: Sequence[Offered]) -> tuple[list[Offered], list[Offered]]:

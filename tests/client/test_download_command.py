@@ -170,6 +170,7 @@ async def test_a_folder_that_was_asked_for_as_a_file_is_said_to_be_one(server: S
     missing = await server.download("nothing/", "neither", to="copy")
     assert [line["code"] for line in missing.all("error")] == ["not_found", "not_found"]
     assert (await server.download("tree", recursive=True, to="copy")).summary["complete"] == 1
+    assert (await server.download("tree/file", recursive=True, to="copy")).exit == Exit.FAILED
 
 
 @pytest.mark.parametrize("way", ["C:/cat.jpg", "photos/what?.jpg", 'photos/"a".jpg'])
