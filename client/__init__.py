@@ -9,7 +9,8 @@ TOWLINE_TOKEN or what `towline login` kept says who calls; see `connect`.
 
 from pathlib import Path
 
-from client.connection import Connection, connect, visit
+from client.connecting import connect, visit
+from client.connection import Connection
 from client.credentials import TokenInTheClear, TokenRefused
 from client.errors import CannotConnect, ClientError, GaveUp, SourceChanged, TunnelClosed
 from client.http import UnfinishedUpload, WhoAmI

@@ -1,25 +1,24 @@
 """The public client: a connection to one server, and what can be done with it."""
 
 import time
-import warnings
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Self, TypedDict, Unpack
+from typing import TYPE_CHECKING, Final, Self
 
 from pydantic import JsonValue
 
 from client.congestion import CongestionChoice
+from client.connection_options import checked_count
 from client.credentials import Credentials
-from client.credentials import Source as TokenSource
 from client.downloader import Downloader
 from client.errors import ClientError, stops_everything
 from client.growth import MOST_CONNECTIONS
+from client.headers import text_header, upload_header
 from client.http import HttpApi, UnfinishedUpload, WhoAmI, base_url
 from client.kept_wire import KeptWire
-from client.link_urls import parse_link
 from client.links import Links
 from client.many import AT_ONCE, ManyUploads
 from client.many_downloads import ManyDownloads, Offered
@@ -32,34 +31,20 @@ from client.speed import SpeedLimit
 from client.stored_files import persistently, stored_files
 from client.target_folder import TargetFolder
 from client.tls import tls_context
-from client.token_sources import TokenGiven, token_source
+from client.token_sources import token_source
 from client.tunnel import Tunnel, open_tunnel
 from client.uploader import Count, Uploader
-from client.visitor import visitor_id
 from client.wire import Opener, Wire, open_wire
 from transfer.protocol import limits
-from transfer.protocol.digest import DEFAULT_ALGORITHM, UnsupportedAlgorithm, check_algorithm
-from transfer.protocol.errors import BadMessage, TransferError, UnsupportedDigest
-from transfer.protocol.errors import InvalidName as InvalidNameError
-from transfer.protocol.messages import EchoMessage, ErrorMessage, FileEntry, IfExists, TextHeader, UploadHeader
-from transfer.protocol.names import InvalidName, Name
+from transfer.protocol.digest import DEFAULT_ALGORITHM
+from transfer.protocol.errors import BadMessage, TransferError
+from transfer.protocol.messages import EchoMessage, ErrorMessage, FileEntry, IfExists, UploadHeader
 
 if TYPE_CHECKING:
     from transfer.protocol.events import EventMessage
 
-MOST_ASKED_FOR: Final = 16
-"""Connections on one file."""
 AT_ONCE_BYTES: Final = 64 * limits.KIB
 """A file that is uploaded alone is not worth resuming up to this size: a connection has more than that in flight."""
-
-
-class ConnectionOptions(TypedDict, total=False):
-    """What a connection goes by, whoever is on it; see `connect`."""
-
-    give_up_after: float
-    limit_rate: float | None
-    congestion: CongestionChoice
-    connections: Count
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,78 +325,3 @@ class Connection:
     async def whoami(self) -> WhoAmI:
         """Who the server takes the caller for, and what they may do."""
         return await self._http.whoami()
-
-
-def connect(
-    server: str,
-    *,
-    token: TokenGiven | None = None,
-    ca_file: Path | str | None = None,
-    **options: Unpack[ConnectionOptions],
-) -> Connection:
-    """A connection to `server`, written like `https://files.example.org`; for `async with`.
-
-    `token` says who one is: a text, or a function that gives the newest one, so that a long transfer outlives the
-    token with which it began. It is called in a thread, and gives None to be nobody. Without `token` it is that of
-    TOWLINE_TOKEN, else the one that `towline login` kept for this server, if any.
-
-    Nothing is sent before the first operation, so a server that is away for a moment is no error. Uploads give up
-    after `give_up_after` seconds without progress. Certificates of `https` servers are verified: with the authorities
-    in the PEM file `ca_file`, or with those that the system trusts. Raises CannotConnect for a file that has none.
-    Its uploads and downloads together move at most `limit_rate` bytes of files a second, on average. `congestion` is
-    what uploads go by; see `client.congestion`.
-
-    A large file goes by as many `connections`, at most 16; `auto` opens others beside the first where one does not fill
-    the link, as far away and with losses, and keeps them only if they make it faster. Raises ValueError for others.
-    """
-    credentials = Credentials(server, token_source(server, given=token))
-    return Connection(server, credentials=credentials, ca_file=ca_file, **options)
-
-
-def visit(
-    url: str,
-    *,
-    ca_file: Path | str | None = None,
-    warn: Callable[[str], None] | None = None,
-    **options: Unpack[ConnectionOptions],
-) -> Connection:
-    """A connection through a request link, for uploads only; for `async with`. The server puts the names below the
-    link's folder. The same upload again goes on where it ended. Raises NoLink, NotPrivate."""
-    link = parse_link(url, "request")
-    source = TokenSource(
-        lambda: link.secret, "that of the request link", "ask whoever gave you the link for another one"
-    )
-    credentials = Credentials(link.server, source, visitor=visitor_id(link, warn or _warned), warn=warn)
-    return Connection(link.server, credentials=credentials, ca_file=ca_file, **options)
-
-
-def _warned(sentence: str) -> None:
-    warnings.warn(sentence, stacklevel=3)
-
-
-def checked_count(connections: Count) -> Count:
-    """Raises ValueError."""
-    if connections != "auto" and not 1 <= connections <= MOST_ASKED_FOR:
-        raise ValueError(f"{connections} connections: 1 to {MOST_ASKED_FOR}, or auto")
-    return connections
-
-
-def upload_header(name: str, *, digest_algorithm: str, **fields: object) -> UploadHeader:
-    """The header for a caller's own name. Raises InvalidName, UnsupportedDigest."""
-    try:
-        return UploadHeader(name=Name.parse(name), digest_algorithm=check_algorithm(digest_algorithm), **fields)  # type: ignore[arg-type]
-    except InvalidName as refused:
-        raise InvalidNameError(str(refused), rule=refused.rule) from None
-    except UnsupportedAlgorithm as refused:
-        raise UnsupportedDigest(str(refused), algorithm=refused.algorithm) from None
-
-
-def text_header(text: str) -> TextHeader:
-    """The header for a caller's own text. Raises BadMessage."""
-    try:
-        size = len(text.encode())
-    except UnicodeEncodeError:
-        raise BadMessage("the text is not Unicode: it has bytes that are no UTF-8, or a lone surrogate") from None
-    if size > limits.MAX_TEXT_BYTES:
-        raise BadMessage(f"a text of {size} bytes is longer than {limits.MAX_TEXT_BYTES}", limit=limits.MAX_TEXT_BYTES)
-    return TextHeader(text=text)

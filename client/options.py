@@ -10,7 +10,8 @@ from typing import Annotated, Final, Unpack
 import typer
 
 from client.congestion import CongestionChoice
-from client.connection import MOST_ASKED_FOR, Connection, ConnectionOptions, checked_count
+from client.connection import Connection
+from client.connection_options import MOST_ASKED_FOR, ConnectionOptions, checked_count
 from client.credentials import Credentials
 from client.errors import CannotConnect
 from client.exclusion import Exclusion

@@ -9,7 +9,8 @@ from typing import Annotated, Literal
 import typer
 
 from client.completing import names_on_server
-from client.connection import ConnectionOptions, visit
+from client.connecting import visit
+from client.connection_options import ConnectionOptions
 from client.display import Display, choose_display
 from client.download_command import DownloadCommand, DownloadOptions
 from client.link_commands import check_request_link, given_password

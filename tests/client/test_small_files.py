@@ -12,8 +12,8 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.typing import Subprotocol
 
 import client
-from client.connection import upload_header
 from client.errors import ClientError
+from client.headers import upload_header
 from client.progress import Event, Waiting
 from client.small_files import AT_A_TIME, BYTES_AT_A_TIME, Item, SmallFileReader
 from client.source import open_source
