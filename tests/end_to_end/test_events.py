@@ -92,6 +92,15 @@ async def test_after_a_break_what_was_missed_comes_first(service: Service, way: 
         assert [told(event)[1] for event in await stream.until(name="live")] == ["missed", "missed, too", "live"]
 
 
+async def test_who_goes_on_where_nothing_was_missed_hears_a_sign_of_life_at_once(service: Service) -> None:
+    async with server_sent(service.url) as stream:
+        (reset,) = await stream.until(type="reset")
+    async with server_sent(service.url, after=reset["id"]) as stream:
+        await put(service.store, "a")
+        assert [told(event) for event in await stream.until(name="a")] == [("completed", "a")]
+        assert stream.comments == 1
+
+
 @each_way
 async def test_a_number_of_before_a_restart_is_answered_with_a_word_to_list_again(tmp_path: Path, way: Way) -> None:
     async with serving(tmp_path, {}) as service, hearing(service.url, way) as stream:

@@ -123,7 +123,6 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._drain = None
         extensions = {DRAIN: self._ends_itself, TRANSPORT: self.transport}
         self.scope["extensions"] = cast(dict[str, dict[object, object]], extensions)
         self._between_requests = False
@@ -192,6 +191,7 @@ class HttpProtocol(HttpToolsProtocol):
     # ---------------------------------------------------------------------------------------------------- endings
 
     def on_response_complete(self) -> None:
+        self._drain = None
         super().on_response_complete()
         self._begin_farewell()
 
