@@ -69,7 +69,7 @@ class Terminal:
 
     async def __aenter__(self) -> "Terminal":
         (self.folder / "run").symlink_to(CHECKOUT / "run")  # as in a checkout, with something to send
-        shutil.copy(CHECKOUT / "README.md", self.folder)
+        shutil.copy(CHECKOUT / "LICENSE", self.folder)
         commands = self.folder / ".bin"
         commands.mkdir()
         for name, arguments in {"python": "", "towline": "-m client.cli"}.items():
