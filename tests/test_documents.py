@@ -121,7 +121,7 @@ async def test_what_the_consoles_show_is_what_happens(document: Path, terminal: 
 
 def test_no_block_has_a_word_after_its_fence_that_nobody_looks_at() -> None:
     known = {"", "sh", "console", "console server", "console setup", "python", "toml", "transcript"}
-    known |= {"nginx", "caddy", "unit"}  # of docs/howto/: tests/howto/ runs them
+    known |= {"nginx", "caddy", "unit", "html"}  # of docs/howto/: tests/howto/ runs them
     for document in DOCUMENTS:
         infos = {match["info"] for match in FENCED.finditer(document.read_text())}
         assert {info for info in infos if not re.fullmatch(r"(sh|unit|js) [a-z-]+\.[a-z]+", info)} <= known, (
