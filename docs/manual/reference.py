@@ -9,7 +9,7 @@ from manual.http_api import http_page
 from manual.messages import messages_page
 from manual.settings import settings_page
 
-FOLDER: Final = Path(__file__).resolve().parent.parent / "docs" / "reference"
+FOLDER: Final = Path(__file__).resolve().parent.parent / "reference"
 PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "settings.md": settings_page,
     "command-line.md": command_line_page,

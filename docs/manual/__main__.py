@@ -17,7 +17,7 @@ from manual.outside import requests_outside
 from manual.reference import bring_up_to_date
 from tests.packages import NotInstalled, installed
 
-CHECKOUT: Final = Path(__file__).resolve().parent.parent
+CHECKOUT: Final = Path(__file__).resolve().parents[2]
 REQUIREMENTS: Final = Path(__file__).with_name("requirements.txt")
 SITE: Final = CHECKOUT / "site"
 ADDRESS: Final = "127.0.0.1:8001"
@@ -47,7 +47,10 @@ def main(arguments: Sequence[str]) -> int:
 
 def mkdocs(packages: Path, *arguments: str) -> int:
     """Run mkdocs; returns its exit code."""
-    environment = os.environ | {"PYTHONPATH": str(packages), "NO_MKDOCS_2_WARNING": "1"}
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(packages), str(CHECKOUT / "docs")]),
+        "NO_MKDOCS_2_WARNING": "1",
+    }
     return subprocess.run([sys.executable, "-m", "mkdocs", *arguments], cwd=CHECKOUT, env=environment).returncode
 
 

@@ -10,7 +10,7 @@ from mkdocs.structure.pages import Page
 
 from manual.links import DOCUMENTS, SOURCES, for_the_site, linked
 
-_CHECKOUT: Final = Path(__file__).resolve().parent.parent
+_CHECKOUT: Final = Path(__file__).resolve().parents[2]
 _UNSEARCHED: Final = "---\nsearch:\n  exclude: true\n---\n\n"
 _LANGUAGES: Final = {".py": "python", ".mjs": "javascript", ".js": "javascript"}
 
