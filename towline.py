@@ -1,6 +1,6 @@
 """The `towline` command from its first moment on; what it does is in `client.cli`.
 
-A package of its own, for importing anything of the client loads all of it, which takes a while.
+Outside of `client`, for importing anything of the client loads all of it, which takes a while.
 """
 
 import gc
