@@ -109,7 +109,7 @@ def upload(
       towline upload cat.jpg --name pets/tom.jpg      as pets/tom.jpg
       towline upload photos --prefix 2026             as 2026/photos/...
       towline upload report.pdf --if-exists replace   in place of the old one
-      towline upload photos --exclude '*.tmp' --dry-run   what would be sent
+      towline upload photos -x '*.tmp' --dry-run      what would be sent
       towline upload photos --limit-rate 500K         and leave room for others
       tar c src | towline upload - --name src.tar     what a program writes
       towline upload bid.pdf --to https://...         by a link that somebody gave

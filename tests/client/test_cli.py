@@ -159,6 +159,24 @@ async def test_one_file_that_is_refused_does_not_keep_the_others(towline: Towlin
     assert [line["code"] for line in as_json.objects if line["event"] == "error"] == ["failed", "failed", "exists"]
 
 
+async def test_a_tree_goes_up_and_comes_down_by_what_the_options_say(towline: Towline) -> None:
+    for name in ("a.txt", "b.tmp", "c.bin"):
+        towline.write(f"photos/{name}", name.encode())
+    would = await towline("upload", "photos", "-x", "*.tmp", "--dry-run")
+    assert would.out == "photos/a.txt: would be sent, 5 bytes\nphotos/c.bin: would be sent, 5 bytes\n"
+    assert would.err == "2 files would be sent, 10 bytes; 1 excluded; nothing was changed\n"
+    assert (await towline("ls")).out == ""
+    await towline("upload", "photos/a.txt", "--delete-source", "--prefix", "photos")
+    deleting = ("--exclude", "*.tmp", "--exclude", "*.txt", "--delete-source", "--parallel", "2", "--checksum")
+    assert "c.bin: deleted here" in (await towline("upload", "photos", *deleting)).err
+    assert os.listdir(towline.folder / "photos") == ["b.tmp"]
+    down = ("download", "photos", "--recursive", "--output", "copy", "--parallel", "2", "--json")
+    summary = (await towline(*down)).the("summary")
+    assert (summary["complete"], summary["unchanged"], summary["received_bytes"]) == (2, 0, 10)
+    assert (await towline(*down, "--checksum")).the("summary")["unchanged"] == 2
+    assert sorted(os.listdir(towline.folder / "copy")) == ["a.txt", "c.bin"]
+
+
 async def test_stdin_is_uploaded_under_its_name(towline: Towline) -> None:
     ended = await towline("upload", "-", "--name", "logs/today", "--json", stdin=CONTENT)
     file = ended.the("complete")["file"]
@@ -507,7 +525,13 @@ async def test_an_upload_goes_on_when_nobody_reads_its_events_any_more(towline: 
         (["upload", "x", "--if-exists", "ask"], "ask"),
         (["upload", "x", "--digest", "md5"], "md5"),
         (["upload", "x", "--give-up-after", "-1"], "greater than or equal to 0"),
+        (["upload", "x", "--exclude", "!"], "Invalid git pattern"),
+        (["upload", "-", "--name", "y", "--dry-run"], "are for files"),
+        (["upload", "x", "--name", r"C:\photos\cat.jpg"], "did you mean 'photos/cat.jpg'?"),
+        (["upload", "x", "--prefix", r"photos\2026"], "did you mean 'photos/2026'?"),
         (["download", "x", "-o", "-"], "not to stdout"),
+        (["download", r"photos\cat.jpg"], "did you mean 'photos/cat.jpg'?"),
+        (["download", "x", "https://files.example.org/s/x"], "stands alone"),
         (["ls", "--server", "files.example.org"], "a server is written like http://127.0.0.1:8000"),
         (["login", "towline_0123456789ab"], "that looks like a token, which others can read in a command"),
         (["ls", "--token-file", "eyJhbGciOiJub25lIn0"], "that looks like a token, which others can read in a command"),
