@@ -21,7 +21,7 @@ class Lanes(Generic[Result]):
     async def results(self, *lanes: Lane) -> AsyncIterator[Result]:
         """Until all lanes have ended. One that raises ends the others, and what it raised comes after the results that
         were there by then. Cancelling it, and leaving it, ends all of them."""
-        running = asyncio.create_task(_side_by_side(*lanes))
+        running = asyncio.create_task(side_by_side(*lanes))
         running.add_done_callback(lambda _: self._results.put_nowait(None))
         try:
             while (result := await self._results.get()) is not None:
@@ -32,7 +32,8 @@ class Lanes(Generic[Result]):
             await asyncio.wait([running])
 
 
-async def _side_by_side(*lanes: Lane) -> None:
+async def side_by_side(*lanes: Lane) -> None:
+    """Until all have ended. One that raises ends the others."""
     tasks = [asyncio.create_task(lane()) for lane in lanes]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)

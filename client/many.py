@@ -9,9 +9,10 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Final
 
+from client.errors import CannotConnect
 from client.growth import MOST_CONNECTIONS
 from client.kept_wire import KeptWire
-from client.lanes import Lanes
+from client.lanes import Lanes, side_by_side
 from client.pipeline import Pipeline
 from client.progress import Complete, Failed
 from client.small_files import Item, SmallFile, SmallFileReader
@@ -42,12 +43,18 @@ class ManyUploads:
         self._pipeline = pipeline(self._small_files())
         self._lanes: Lanes[Complete | Failed] = Lanes()
         self._large: asyncio.Queue[Item | None] = asyncio.Queue()
+        self._given_back: list[Item] = []
         self._busy = 0
         self._all_read = False
 
     def results(self) -> AsyncIterator[Complete | Failed]:
         """Raises what makes the rest vain too. Cancelling it leaves what is on its way resumable."""
-        return self._lanes.results(self._first_lane, *[self._further_lane] * (self._count - 1))
+        return self._lanes.results(self._all)
+
+    async def _all(self) -> None:
+        await side_by_side(self._first_lane, *[self._further_lane] * (self._count - 1))
+        for item in self._given_back:
+            self._lanes.tell(await self._upload_one(item, self._own.exclusive, MOST_CONNECTIONS))
 
     async def _first_lane(self) -> None:
         """The small files, then large ones like the others."""
@@ -56,6 +63,8 @@ class ManyUploads:
         await self._large_files(self._own)
 
     async def _further_lane(self) -> None:
+        """Large files on a connection beside the first. Where no further one is taken, by the server or by who stands
+        before it, what is left is for the others."""
         wire = KeptWire(self._open_another)
         try:
             await self._large_files(wire)
@@ -67,6 +76,11 @@ class ManyUploads:
             self._busy += 1
             try:
                 self._lanes.tell(await self._upload_one(item, wire.exclusive, self._fair_share))
+            except CannotConnect:
+                if wire is self._own:
+                    raise
+                self._given_back.append(item)
+                return
             finally:
                 self._busy -= 1
         self._large.put_nowait(None)

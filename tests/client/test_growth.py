@@ -91,3 +91,13 @@ def test_a_rate_at_which_nothing_is_held_back_any_more_is_enough() -> None:
 def test_a_sender_whom_losses_do_not_slow_down_stays_alone() -> None:
     assert growth_by(bears_losses=True) is None
     assert growth_by(bears_losses=False) is not None
+
+
+def test_one_of_several_files_gets_no_more_than_its_share() -> None:
+    assert growth_by(bears_losses=False, most=1) is None
+    assert growth_by(bears_losses=True, most=8) is None
+    growth = growth_by(bears_losses=False, most=2)
+    assert growth is not None
+    for _ in range(20):
+        growth.judge(Measure(1e6, 1.0, 0.1))
+        assert growth.wanted <= 2

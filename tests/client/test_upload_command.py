@@ -4,8 +4,9 @@ import asyncio
 import io
 import json
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -16,6 +17,7 @@ from client.selection import select
 from client.upload_command import UploadCommand, UploadOptions
 from tests.client.requests_seen import RequestsSeen
 from tests.client.trees import LARGE, Server, serving, write
+from tests.links import Happening, Link, Passage
 from tests.server import running
 from tests.tokens import token_for
 from transfer.app import create_app
@@ -186,3 +188,19 @@ async def test_a_source_that_changed_meanwhile_or_is_a_link_is_kept_in_words(ser
         "uploaded, and kept here: it is a symbolic link, and what it points to may be wanted elsewhere",
     ]
     assert sorted(os.listdir()) == ["changed", "link", "target"]
+
+
+async def test_where_a_proxy_lets_one_connection_through_that_one_sends_all_files(server: Server) -> None:
+    for number in range(5):
+        write(f"tree/{number}", LARGE + bytes([number]))
+    refusal = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"
+
+    def forbid_others(passage: Passage, piece: bytes) -> Iterator[bytes | Happening]:
+        """The listing comes by the first connection, the first WebSocket by the second."""
+        yield piece if passage.number < 2 else refusal
+
+    async with Link("127.0.0.1", urlsplit(server.url).port or 0) as link:
+        link.downstream.fault = forbid_others
+        ended = await Server(link.url, server.seen).upload("tree", parallel=3)
+    assert (ended.summary["complete"], ended.summary["failed"]) == (5, 0)
+    assert len(await server.names()) == 5
