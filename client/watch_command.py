@@ -40,11 +40,9 @@ def watch(
     async def work(display: Display) -> Exit:
         from client.watching import follow, shown_by  # what they need takes its time to load
 
-        async with (
-            connection_to(server, ca_file, token_file, give_up_after=math.inf) as connection,
-            shown_by(display, server, as_json=as_json) as shown,
-        ):
-            await follow(connection, shown, prefix, after)
+        async with connection_to(server, ca_file, token_file, give_up_after=math.inf) as connection:
+            with shown_by(display, server, as_json=as_json) as shown:
+                await follow(connection, shown, prefix, after)
         return Exit.DONE
 
     run(JsonDisplay(sys.stdout) if as_json else PlainDisplay(sys.stdout, sys.stderr), work)

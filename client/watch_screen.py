@@ -3,8 +3,7 @@ has happened above it."""
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Final, NamedTuple, Self
 
@@ -94,6 +93,12 @@ class WatchScreen:
         """The server is away."""
         self._waiting = (self._clock() + waiting.seconds, waiting.reason)
 
+    async def keep(self) -> None:
+        """Draw now and then, until cancelled. Raises OSError where it cannot."""
+        while True:
+            self.draw()
+            await asyncio.sleep(DRAW_SECONDS)
+
     def draw(self) -> None:
         """What has happened, and how things are."""
         self._print_lines()
@@ -139,22 +144,9 @@ class WatchScreen:
         return _one_line(f"{len(rows)} {'upload' if len(rows) == 1 else 'uploads'}{fast} at {server}", "bold")
 
 
-@asynccontextmanager
-async def drawn(server: str) -> AsyncIterator[WatchScreen]:
-    """A screen on stdout that is drawn now and then while entered."""
-    with WatchScreen(Console(highlight=False, markup=False, emoji=False), server) as screen:
-        drawing = asyncio.create_task(_draw(screen))
-        try:
-            yield screen
-        finally:
-            drawing.cancel()
-            await asyncio.wait([drawing])
-
-
-async def _draw(screen: WatchScreen) -> None:
-    while True:
-        screen.draw()
-        await asyncio.sleep(DRAW_SECONDS)
+def on_stdout(server: str) -> WatchScreen:
+    """The screen of this process."""
+    return WatchScreen(Console(highlight=False, markup=False, emoji=False), server)
 
 
 def _column(width: int) -> Column:

@@ -1,15 +1,17 @@
 """How `towline watch` shows what happens: a table on a terminal, plain lines elsewhere, JSON for machines."""
 
+import asyncio
 import math
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import aclosing, asynccontextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import aclosing, contextmanager, suppress
 from datetime import datetime
 from typing import Final, Protocol
 
 from client.connection import Connection
+from client.conversation import converse
 from client.display import Display
 from client.errors import ConnectionBroken
 from client.events import EventMessage, ResetEvent, UploadEvent
@@ -34,10 +36,16 @@ class Shown(Protocol):
     def wait(self, waiting: Waiting) -> None:
         """The server is away."""
 
+    async def keep(self) -> None:
+        """Keep it up to date, until cancelled."""
+
 
 async def follow(connection: Connection, shown: Shown, prefix: str, after: str | None) -> None:
-    """Show what happens below `prefix`, until cancelled."""
+    """Show what happens below `prefix`, until cancelled, or nobody can see it any more."""
+    await converse(shown.keep(), _take_all(connection, shown, prefix, after))
 
+
+async def _take_all(connection: Connection, shown: Shown, prefix: str, after: str | None) -> None:
     def heard(event: Event) -> None:
         if isinstance(event, Waiting):
             shown.wait(event)
@@ -52,17 +60,17 @@ async def follow(connection: Connection, shown: Shown, prefix: str, after: str |
                     shown.add([upload for upload in uploads if str(upload.name).startswith(prefix)])
 
 
-@asynccontextmanager
-async def shown_by(display: Display, server: str, *, as_json: bool) -> AsyncIterator[Shown]:
+@contextmanager
+def shown_by(display: Display, server: str, *, as_json: bool) -> Iterator[Shown]:
     """What this process shows events on: a table on a terminal, else lines."""
     if as_json:
         yield JsonLines(display)
     elif not sys.stdout.isatty() or os.environ.get("TERM") == "dumb":
         yield PlainLines(display)
     else:
-        from client.watch_screen import drawn  # for terminals alone
+        from client.watch_screen import on_stdout  # for terminals alone
 
-        async with drawn(server) as screen:
+        with on_stdout(server) as screen:
             yield screen
 
 
@@ -80,6 +88,9 @@ class JsonLines:
 
     def wait(self, waiting: Waiting) -> None:
         self._display.show(waiting)
+
+    async def keep(self) -> None:
+        await asyncio.Event().wait()
 
 
 class PlainLines:
@@ -111,3 +122,6 @@ class PlainLines:
 
     def wait(self, waiting: Waiting) -> None:
         self._display.show(waiting)
+
+    async def keep(self) -> None:
+        await asyncio.Event().wait()
