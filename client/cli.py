@@ -9,20 +9,20 @@ from typing import Annotated
 
 import typer
 
-from client.access_commands import login, logout, whoami
-from client.completing import words_so_far
-from client.completion import completion
-from client.doctor import doctor
-from client.extensions import add_command_of_others, add_commands_of_others, add_names_of_others
-from client.file_commands import cancel, ls, mv, rm, uploads
-from client.help import HelpfulCommand, HelpfulGroup, help_columns
-from client.lending import lend
-from client.link_commands import links, request, share, unlink
-from client.message_commands import echo, proxy
-from client.paint import is_painted
-from client.transfer_commands import download, upload
-from client.watch_command import watch
-from client.welcome import welcome
+from client.terminal.access_commands import login, logout, whoami
+from client.terminal.completing import words_so_far
+from client.terminal.completion import completion
+from client.terminal.doctor import doctor
+from client.terminal.extensions import add_command_of_others, add_commands_of_others, add_names_of_others
+from client.terminal.file_commands import cancel, ls, mv, rm, uploads
+from client.terminal.help import HelpfulCommand, HelpfulGroup, help_columns
+from client.terminal.lending import lend
+from client.terminal.link_commands import links, request, share, unlink
+from client.terminal.message_commands import echo, proxy
+from client.terminal.paint import is_painted
+from client.terminal.transfer_commands import download, upload
+from client.terminal.watch_command import watch
+from client.terminal.welcome import welcome
 
 app = typer.Typer(
     cls=HelpfulGroup,

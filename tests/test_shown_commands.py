@@ -13,7 +13,7 @@ import pytest
 from typer.main import get_command
 
 from client.cli import app
-from client.extensions import add_commands_of_others
+from client.terminal.extensions import add_commands_of_others
 from tests.fences import blocks
 from tests.test_documents import DOCUMENTS
 

@@ -55,7 +55,7 @@ def main(role: str, *arguments: str) -> int:
     limits.DURABLE_POINT_SECONDS = NEVER  # type: ignore[misc]
     if role == "serve":
         return serve(Path(arguments[0]))
-    from client.running import loop_factory
+    from client.terminal.running import loop_factory
     from transfer.protocol.allocator import keep_freed_memory
 
     keep_freed_memory()

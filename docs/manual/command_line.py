@@ -8,8 +8,8 @@ from typing import Final, Protocol, cast
 from typer.main import get_command
 
 from client.cli import app
-from client.extensions import add_commands_of_others
-from client.outcome import CODES, OTHER, Exit
+from client.terminal.extensions import add_commands_of_others
+from client.terminal.outcome import CODES, OTHER, Exit
 from manual.markdown import code, escaped, page, prose, table
 
 _INTRODUCTION: Final = """\

@@ -23,8 +23,8 @@ from client.visitor import visitor_id
 from storage.local import LocalStore
 from storage.store import FileQuery, utc_now
 from tests.client.answering import answering
+from tests.client.at_terminal import at_terminal
 from tests.client.command import CONTENT, Towline
-from tests.client.terminal import at_terminal
 from tests.links import Link
 from tests.server import running
 from tests.tokens import token_for

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from storage.store import Store
+from tests.client.at_terminal import at_terminal
 from tests.client.command import Ended, Towline
-from tests.client.terminal import at_terminal
 from tests.links import Link
 from tests.server import running
 from tests.tokens import token_for

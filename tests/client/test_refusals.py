@@ -20,7 +20,7 @@ from client.kept_tokens import KeptTokens
 from client.problem import seconds_of
 from client.progress import Event, Listener, Waiting
 from client.retry import Patience, asked_delay
-from client.running import loop_factory
+from client.terminal.running import loop_factory
 from client.token_sources import token_source
 from client.wire import open_wire
 from tests.client.answering import answering, leaving

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import client
-from client.options import rate_of
 from client.progress import Ack, Complete
 from client.speed import SpeedLimit, slowed
+from client.terminal.options import rate_of
 from tests.client.command import CONTENT, Towline
 from tests.server import running
 from transfer.protocol.limits import MIB

@@ -13,12 +13,12 @@ from pydantic import JsonValue
 import client
 from client.connection import Connection
 from client.credentials import Credentials
-from client.display import JsonDisplay
-from client.download_command import DownloadCommand, DownloadOptions
-from client.outcome import Exit
-from client.selection import select
+from client.terminal.display import JsonDisplay
+from client.terminal.download_command import DownloadCommand, DownloadOptions
+from client.terminal.outcome import Exit
+from client.terminal.selection import select
+from client.terminal.upload_command import UploadCommand, UploadOptions
 from client.token_sources import token_source
-from client.upload_command import UploadCommand, UploadOptions
 from tests.client.requests_seen import RequestsSeen, Seeing
 from tests.server import running
 from transfer.app import create_app

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-
 from manual.links import for_the_site, linked
 from manual.outside import requests_outside
 

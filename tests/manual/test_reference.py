@@ -4,6 +4,7 @@ from manual import reference
 from manual.http_api import http_page
 from manual.messages import messages_page
 from manual.settings import settings_page
+
 from transfer.protocol.errors import ERRORS
 from transfer.settings import Settings
 
