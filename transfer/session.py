@@ -65,8 +65,9 @@ from transfer.uploads import UploadOperation
 
 T = TypeVar("T")
 LOGGER: Final = "towline.session"
-WAITING_BYTES: Final = limits.MIB
-"""What of a window waits in our memory to be written, where the disk keeps up; the rest waits in the network."""
+WAITING_BYTES: Final = 2 * limits.MIB
+"""What of a window waits in our memory to be written, where the disk keeps up; the rest waits in the network. As much
+as one hop to a disk thread takes: with less, each chunk would be a hop of its own."""
 STUCK_SECONDS: Final = 2.0
 """A disk that has taken nothing for so long does not keep up: the rest is read, for behind it there may be a ping, and
 many clients wait 20 s for a pong."""
