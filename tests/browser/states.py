@@ -85,8 +85,6 @@ async def deleting(page: Page, service: Service) -> AsyncIterator[None]:
             await page.get_by_role("button", name=f"Delete: {name}").click()
         await page.clock.fast_forward("00:02")
         yield
-        await page.get_by_role("button", name="Undo").first.click()
-        await page.get_by_role("button", name="Undo").click()
 
 
 @asynccontextmanager

@@ -12,6 +12,8 @@ export class Arriving {
   #uploads = new Map(); // from an upload's key to what is known of it
   #own = new Set(); // keys of what the page itself sends, or has sent until it was paused
 
+  #frame = 0;
+
   constructor(isOwn) {
     this.isOwn = isOwn;
     setInterval(() => this.#forget(), LOOK_MS);
@@ -23,12 +25,12 @@ export class Arriving {
     if (this.isOwn(event.name)) this.#own.add(event.key);
     if (event.event === "completed" || event.event === "cancelled") this.#uploads.delete(event.key);
     else this.#update(event);
-    this.#draw();
+    this.#drawSoon();
   }
 
   clear() {
     this.#uploads.clear();
-    this.#draw();
+    this.#drawSoon();
   }
 
   #update(event) {
@@ -40,10 +42,16 @@ export class Arriving {
   // One of which nothing is heard waits for its sender: it is not arriving.
   #forget() {
     for (const [key, { heard }] of this.#uploads) if (Date.now() - heard > QUIET_MS) this.#uploads.delete(key);
-    this.#draw();
+    this.#drawSoon();
+  }
+
+  // Once a frame, however many events there are.
+  #drawSoon() {
+    this.#frame ||= requestAnimationFrame(() => this.#draw());
   }
 
   #draw() {
+    this.#frame = 0;
     const others = [...this.#uploads].filter(([key]) => !this.#own.has(key)).map(([, upload]) => upload);
     const rows = others.slice(0, MOST_SHOWN).map(({ row }) => row.item);
     reconcile(byId("arriving-rows"), rows);
