@@ -292,7 +292,8 @@ async def test_of_a_file_that_has_changed_only_the_leaves_that_differ_are_sent_a
     run = await start(node, folder, link.url, source)
     assert (await run.completed())["digest"] == sha256(source)
     await run.end()
-    assert any(line.get("state") == "checking" for line in run.said)
+    states = [line["state"] for line in run.said if line.get("state") in ("checking", "sending")]
+    assert states[0] == "checking", "before anything is added to what is there"
     assert link.upstream_bytes < SIZE + WINDOW + 2 * MIB
     assert await service.stored("cargo.bin") == changed
 
@@ -459,6 +460,7 @@ async def test_the_function_that_sends_one_file_stops_at_a_signal_and_a_later_ca
     await link.until(lambda link: link.upstream_bytes >= CUT)
     await run.write("enough for today")
     assert (await run.until("message"))["message"] == "enough for today"
+    link.cut()
     link.thaw()
     await run.end()
     run = await start(node, folder, link.url, source, alone=True, ifExists="error")
