@@ -194,12 +194,12 @@ ATTEMPTS: Final[dict[str, Attempt]] = {
     "make a token": lambda scene: scene.http("POST", "/tokens", json={"subject": "eve", "scopes": ["read"]}),
     "see the token": lambda scene: seen(scene, "token"),
     "revoke the token": lambda scene: scene.http("DELETE", f"/tokens/{scene.grants['token']}"),
-    "hear of a new file of hers": lambda scene: heard(scene, "sse", new_file),
-    "hear that the file is renamed": lambda scene: heard(scene, "websocket", renamed_file),
-    "hear that the file is deleted": lambda scene: heard(scene, "sse", deleted_file),
-    "hear of a new upload of hers": lambda scene: heard(scene, "websocket", new_upload),
-    "hear that the upload goes on": lambda scene: heard(scene, "sse", resumed_upload),
-    "hear that the upload is cancelled": lambda scene: heard(scene, "websocket", cancelled_upload),
+    "hear of a new file of hers": lambda scene: heard(scene, "sse", new_file, of=scene.file),
+    "hear that the file is renamed": lambda scene: heard(scene, "websocket", renamed_file, of=scene.file),
+    "hear that the file is deleted": lambda scene: heard(scene, "sse", deleted_file, of=scene.file),
+    "hear of a new upload of hers": lambda scene: heard(scene, "websocket", new_upload, of=scene.upload),
+    "hear that the upload goes on": lambda scene: heard(scene, "sse", resumed_upload, of=scene.upload),
+    "hear that the upload is cancelled": lambda scene: heard(scene, "websocket", cancelled_upload, of=scene.upload),
     "ask who one is": lambda scene: scene.http("GET", "/whoami"),
     "ask whether it is healthy": lambda scene: scene.http("GET", "/health/ready"),
     "read the description": lambda scene: scene.http("GET", "/openapi.json"),
@@ -307,9 +307,9 @@ async def finished(scene: Scene) -> str:
     return DONE if code == "size_mismatch" else code
 
 
-async def heard(scene: Scene, way: Way, happens: Callable[[Scene], Awaitable[object]]) -> str:
-    """Listen to events while something happens to what is Alice's; done when that is told, before something of which
-    whoever listens is told in any case."""
+async def heard(scene: Scene, way: Way, happens: Callable[[Scene], Awaitable[object]], *, of: str) -> str:
+    """Listen to events while something happens to what is Alice's; done when something is told `of` that name, before
+    something of which whoever listens is told in any case."""
     try:
         async with hearing(scene.url, way, headers=scene.headers) as stream:
             await stream.until(type="reset")
@@ -318,7 +318,7 @@ async def heard(scene: Scene, way: Way, happens: Callable[[Scene], Awaitable[obj
             events = str(await stream.until_one_below("elsewhere/"))
     except Refused as refused:
         return str(refused.problem["code"])
-    return DONE if scene.file in events or scene.upload in events else "hidden"
+    return DONE if of in events else "hidden"
 
 
 async def _something_of_their_own(scene: Scene) -> None:
