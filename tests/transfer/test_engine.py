@@ -1,10 +1,12 @@
 """What must hold before uvicorn or websockets are let move to another version."""
 
 import asyncio
+import gc
 import json
 import random
 import select
 import socket
+import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -226,6 +228,31 @@ async def test_most_of_a_long_message_is_read_to_where_it_stays(monkeypatch: pyt
         await client.send(message)
         assert await client.recv() == message
     assert 0 < elsewhere < MIB // 2
+
+
+@pytest.mark.parametrize(
+    "begun",
+    [
+        [Frame(Opcode.BINARY, bytes(2 * MIB)).serialize(mask=True)[:MIB]],
+        [Frame(Opcode.BINARY, bytes(MIB), fin=False).serialize(mask=True)],
+        [Frame(opcode, bytes(MIB), fin=False).serialize(mask=True) for opcode in (Opcode.BINARY, Opcode.CONT)],
+    ],
+    ids=["payload", "fragment", "fragments"],
+)
+async def test_a_message_that_a_lost_connection_has_begun_takes_no_memory_any_more(begun: list[bytes]) -> None:
+    async with serving(takes_all) as (url, server):
+        gc.disable()
+        tracemalloc.start()
+        try:
+            async with Peer(url) as peer:
+                await peer.upgrade()
+                await peer.send(b"".join(begun))
+            await all_gone(server)
+            left, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+            gc.enable()
+    assert left < MIB // 2 < peak
 
 
 limited = pytest.mark.parametrize(("endpoint", "limit"), [(takes_all, MAX_MESSAGE_BYTES), (echo, MAX_ECHO_BYTES)])

@@ -132,6 +132,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         if self._place is not None:
             self._place.leave()
         super().connection_lost(exc)
+        self._forget_message()
         self._gone.set()
 
     # -------------------------------------------------------------------------------------------------- handshake
@@ -233,6 +234,11 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         if not self.read_paused:
             self.read_paused = True
             self.transport.pause_reading()
+
+    def _forget_message(self) -> None:
+        """What has come of it is given up. Connections are cycles, which only a full garbage collection frees."""
+        self.conn.reader.discard()
+        self.frames, self._joined = [], None
 
     def resume_writing(self) -> None:
         super().resume_writing()
