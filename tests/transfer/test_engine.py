@@ -889,6 +889,22 @@ async def test_what_waits_for_an_earlier_answer_is_not_too_slow() -> None:
         await peer.hears(b"abcde")
 
 
+async def test_a_request_that_others_wait_behind_hears_that_its_client_is_gone() -> None:
+    app, heard = FastAPI(), asyncio.Event()
+
+    @app.get("/")
+    async def endless(request: Request) -> Response:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+        heard.set()
+        return Response()
+
+    async with serving_app(app, Settings(drain_timeout=0.1)) as (url, _), patience():
+        async with Peer(url) as peer:
+            await peer.send((GET + b"\r\n") * 3)
+        await heard.wait()
+
+
 async def test_half_a_head_behind_a_request_does_not_get_its_answer() -> None:
     app = FastAPI()
 

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from typing import Any, Final, cast
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.utils import get_remote_addr
 from uvicorn.server import ServerState
 
@@ -51,6 +52,7 @@ class HttpProtocol(HttpToolsProtocol):
         """What has come of a head that is not complete; None where none is expected or one is complete."""
         self._between_requests = True
         self._refusal: bytes | None = None
+        self._answering: RequestResponseCycle | None = None
         self._drain: Callable[[], None] | None = None
         """Of a response that does not end by itself."""
         self.ws_protocol_class = cast(type[asyncio.Protocol], self._upgraded)
@@ -91,6 +93,9 @@ class HttpProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._farewell.end()
         self.left()
+        if self._answering is not None:  # uvicorn tells the last request only, which may not have begun
+            self._answering.disconnected = not self._answering.response_complete
+            self._answering.message_event.set()
         super().connection_lost(exc)
 
     def _upgraded(self, *, config: uvicorn.Config, server_state: ServerState, app_state: dict[str, Any]) -> Intake:
@@ -141,6 +146,10 @@ class HttpProtocol(HttpToolsProtocol):
         if not self._upgrades:  # an upgrade has to be answered in the same time
             self._deadline.start(self._limits.handshake_timeout)
         super().on_headers_complete()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._answering = cycle
+        super()._start_asgi_task(cycle, app)
 
     def on_message_complete(self) -> None:
         super().on_message_complete()
