@@ -19,7 +19,7 @@ from client.small_files import SmallFile
 from client.speed import SpeedLimit
 from client.wire import Opener, Wire
 from transfer.protocol import limits
-from transfer.protocol.errors import BadMessage, TransferError
+from transfer.protocol.errors import BadMessage, DigestMismatch, TransferError
 from transfer.protocol.messages import CompleteMessage, EofMessage, ErrorMessage
 
 WRITE_BYTES: Final = limits.FIRST_WINDOW // 16
@@ -170,6 +170,12 @@ class Pipeline:
         name = str(file.header.name)
         if isinstance(message, ErrorMessage):
             self._results.put_nowait(Failed(name=name, error=message.error))
+            return
+        if not file.has(message.file.digest):
+            other = DigestMismatch(
+                f"the server has completed {name!r} with other content", digest=str(message.file.digest)
+            )
+            self._results.put_nowait(Failed(name=name, error=other))
             return
         unchanged = bool(message.unchanged)
         self._results.put_nowait(

@@ -42,6 +42,10 @@ class SmallFile:
     digest: Digest
     sent_bytes: int = 0
 
+    def has(self, digest: Digest) -> bool:
+        """Whether that is the digest of its content, by whatever algorithm."""
+        return digest == self.digest or digest_bytes(self.content, digest.algorithm) == digest
+
 
 async def read_small(source: Source, header: UploadHeader) -> SmallFile:
     """Read and hash a source of at most `limits.SMALL_FILE_BYTES`. Raises SourceChanged, OSError."""
@@ -96,7 +100,7 @@ class SmallFileReader:
             if file is None:
                 self.large.append(item)
                 continue
-            if item.stored is not None and _is(file.content, item.stored.digest):
+            if item.stored is not None and file.has(item.stored.digest):
                 self.unchanged.append(unchanged(item.name, item.stored))
                 continue
             files.append(file)
@@ -125,10 +129,6 @@ class SmallFileReader:
 def unchanged(name: str, stored: FileEntry) -> Complete:
     """The event of a file that the server has already, with the same content."""
     return Complete(name=name, file=stored, sent_bytes=0, unchanged=True, resumed_at=0)
-
-
-def _is(content: bytes, digest: Digest) -> bool:
-    return digest_bytes(content, digest.algorithm) == digest
 
 
 async def _groups(items: AsyncIterable[Item] | Iterable[Item]) -> AsyncIterator[list[Item]]:

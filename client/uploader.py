@@ -6,7 +6,6 @@ and reconnects. After a resume the beginning of the source is hashed in the back
 
 import asyncio
 import time
-from contextlib import suppress
 from typing import Final, Literal
 
 from client.conversation import converse
@@ -21,6 +20,7 @@ from client.source import Fingerprint, Source
 from client.spans import SMALLEST_SPAN, FrameSize, Spans
 from client.speed import SpeedLimit
 from client.wire import Opener, Wire
+from transfer.protocol.digest import Digest
 from transfer.protocol.errors import DigestMismatch, Exists, TransferError
 from transfer.protocol.leaves import differing
 from transfer.protocol.messages import (
@@ -70,6 +70,8 @@ class Uploader:
         self._failure: Exception | None = None
         self._their_leaves: list[bytes] = []
         self._compared = False
+        self._compared_with: Digest | None = None
+        """What the server has, and the source too."""
         self._sent_bytes = self._resumed_at = self._furthest = 0
         self._open_another, self._connections, self._most = open_another, connections, most
         self._frames, self._meter = FrameSize(), Meter()
@@ -80,13 +82,16 @@ class Uploader:
         """Whether this connection and others have sent what was missing: what is so again is little."""
 
     async def run(self) -> Complete:
-        """Raises TransferError, SourceChanged, GaveUp, CannotConnect, OSError. Cancelling leaves it resumable. A token
-        that expires on the way is no end where there is another one by then."""
+        """Raises TransferError, SourceChanged, GaveUp, CannotConnect, OSError; Exists, too, when another client has
+        taken the upload over and completed it with other content. Cancelling leaves it resumable. A token that expires
+        on the way is no end where there is another one by then."""
         try:
             while True:
                 try:
                     async with self._open_wire() as wire:
-                        return await self._converse(wire)
+                        complete = await self._converse(wire)
+                    await self._compare_with_completed(complete.file.digest)
+                    return complete
                 except ConnectionBroken as broken:
                     await self._pause(broken)
                 except TokenRefused as refused:
@@ -302,23 +307,44 @@ class Uploader:
 
     async def _compare_with_existing(self, ready: ReadyMessage) -> None:
         assert ready.existing is not None
+        theirs = ready.existing.digest
+        same = await self._source_has(theirs)
+        self._compare(0)
+        if same:
+            self._sender.ask_with(theirs)
+        elif self._sender.header.if_exists == "error":
+            taken = Exists(
+                f"the name {self._name!r} is taken by other content", size=self._source.size, digest=str(theirs)
+            )
+            if ready.offset:
+                raise taken  # what is durable may still be wanted, with another if_exists
+            self._sender.abandon(taken)
+
+    async def _compare_with_completed(self, theirs: Digest) -> None:
+        """Whoever took the upload over after a break may have completed it, with what they have. Raises Exists."""
+        if theirs in (self._sender.digest, self._compared_with):
+            return
+        completed = f"another client has completed {self._name!r}"
+        if not self._source.seekable and self._sender.digest is None:
+            raise Exists(f"{completed}, and a stream cannot be read again to compare it", digest=str(theirs))
+        if not self._source.seekable or not await self._source_has(theirs):
+            raise Exists(f"{completed} with other content", digest=str(theirs))
+
+    async def _source_has(self, theirs: Digest) -> bool:
+        """Whether that is the digest of the source, which is read as far as it was not."""
         assert self._source.size is not None
-        theirs, size = ready.existing.digest, self._source.size
-        fingerprint = self._fingerprint
+        size, fingerprint = self._source.size, self._fingerprint
+        await self._stop_hashing()  # two would feed the same fingerprint
         if theirs.algorithm != fingerprint.algorithm:
-            fingerprint = Fingerprint(theirs.algorithm, ready.leaf_size)
+            fingerprint = Fingerprint(theirs.algorithm, fingerprint.leaf_size)
         while fingerprint.position < size:
             await self._hash_some(fingerprint, size)
             self._listener(Comparing(name=self._name, offset=fingerprint.position, size=size))
         await self._source.check()
-        self._compare(0)
-        if fingerprint.digest == theirs:
-            self._sender.ask_with(theirs)
-        elif self._sender.header.if_exists == "error":
-            taken = Exists(f"the name {self._name!r} is taken by other content", size=size, digest=str(theirs))
-            if ready.offset:
-                raise taken  # what is durable may still be wanted, with another if_exists
-            self._sender.abandon(taken)
+        if fingerprint.digest != theirs:
+            return False
+        self._compared_with = theirs
+        return True
 
     async def _align_stream(self, ready: ReadyMessage) -> bool:
         """A stream that is piped in again is read from its beginning and sent from the first leaf that differs. A break
@@ -364,8 +390,7 @@ class Uploader:
     async def _stop_hashing(self) -> None:
         if (task := self._hashing) is not None:
             task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+            await asyncio.wait([task])
 
     def _compare(self, first: int) -> None:
         """Tell the sender which leaves from `first` on the server has otherwise."""

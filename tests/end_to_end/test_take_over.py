@@ -1,7 +1,7 @@
 """The newcomer wins: one writer at a time, the others are told and stay away, and nothing of theirs lands later."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, suppress
 from itertools import pairwise
 from pathlib import Path
@@ -10,11 +10,13 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 import client
+from client.progress import Complete
 from tests.end_to_end.conftest import Json, Peer, Service, chunks, digest, eof, header
 from tests.end_to_end.scene import MIB, Recorder, content
 from tests.end_to_end.waiting import busy_catalog, stuck_disk
 from tests.links import Link
-from transfer.protocol.errors import Superseded
+from transfer.protocol.digest import digest_bytes
+from transfer.protocol.errors import Exists, Superseded
 
 OLD, NEW = content(4 * MIB), content(4 * MIB, 1)
 
@@ -305,3 +307,58 @@ async def test_while_the_last_write_has_not_returned_a_newcomer_hears_busy(servi
         await newcomer.complete(b"abXYZ!", ready)
     assert await service.stored("a") == b"abXYZ!"
     assert service.log.refusals == ["busy", "busy", "superseded"]
+
+
+# ------------------------------------------------------------------------------------- completed by somebody else
+
+
+@pytest.mark.parametrize("same", [True, False])
+@pytest.mark.parametrize("algorithm", ["sha256", "blake3"])
+async def test_only_its_own_content_counts_as_complete_to_a_client_that_was_away(
+    service: Service, tmp_path: Path, same: bool, algorithm: str
+) -> None:
+    """Another one has taken the upload over meanwhile, and completed it: with whose content, its digest says."""
+    source, events = tmp_path / "a.bin", Recorder()
+    source.write_bytes(own := content(16 * MIB))
+    async with Link("127.0.0.1", service.port) as link, client.connect(link.url, connections=1) as connection:
+        link.hold_after(upstream=2 * MIB)
+        away = asyncio.create_task(connection.upload(source, name="x", on_event=events))
+        await link.until(lambda link: link.upstream_bytes >= 2 * MIB)
+        link.refusing = True
+        link.cut()
+        async with service.connected() as newcomer:
+            theirs = own if same else own[: 2 * MIB] + content(14 * MIB, 1)
+            ready = await newcomer.begin("x", len(theirs), digest_algorithm=algorithm)
+            eof_of_theirs = {"type": "eof", "digest": str(digest_bytes(theirs, algorithm))}
+            await newcomer.send(*chunks(theirs[ready["offset"] :]), eof_of_theirs)
+            await newcomer.hear("complete")
+        link.thaw()
+        link.refusing = False
+        if same:
+            assert (await away).digest == digest_bytes(own, algorithm)
+            return
+        with pytest.raises(Exists, match="another client has completed 'x' with other content"):
+            await away
+    assert events.of(Complete) == []
+
+
+async def test_a_stream_that_somebody_else_has_completed_is_not_taken_for_complete(service: Service) -> None:
+    gone = asyncio.Event()
+
+    async def stream() -> AsyncIterator[bytes]:
+        yield OLD[:MIB]
+        await gone.wait()
+        yield OLD[MIB:]
+
+    events = Recorder()
+    async with Link("127.0.0.1", service.port) as link, client.connect(link.url) as connection:
+        away = asyncio.create_task(connection.upload(stream(), name="x", on_event=events))
+        await events.acked(MIB)
+        link.refusing = True
+        link.cut()
+        async with service.connected() as newcomer:
+            await newcomer.complete(OLD[:MIB] + NEW, await newcomer.begin("x", None))
+        link.refusing = False
+        with pytest.raises(Exists, match="a stream cannot be read again"):
+            await away
+        gone.set()
