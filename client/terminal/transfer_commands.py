@@ -127,7 +127,7 @@ def upload(
         if_exists=if_exists,
         digest_algorithm=digest,
         parallel=parallel,
-        by_digest=checksum or delete_source,  # what is deleted here has to be there, and not to seem so
+        by_digest=checksum or delete_source,  # what --dry-run says, too
         delete_sources=delete_source,
         may_list=to is None,
     )

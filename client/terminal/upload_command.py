@@ -94,7 +94,10 @@ class UploadCommand:
                 self.display.notice("skipped", f"{skipped.path}: skipped: {skipped.reason}", facts)
 
     async def _upload(self, files: dict[str, Selected]) -> None:
-        comparison = await self._compared(files.values(), self._ended)
+        if self.options.delete_sources:  # nothing is deleted for what a listing said some time ago: the server is asked
+            comparison = Comparison(files.values(), by_digest=True)
+        else:
+            comparison = await self._compared(files.values(), self._ended)
         self.tally.compared()
         if not comparison.left:
             return

@@ -171,6 +171,20 @@ async def test_sources_are_deleted_once_the_server_has_them_and_no_others(server
     assert (ended.summary["deleted"], ended.summary["failed"], ended.exit) == (2, 2, Exit.FAILED)
 
 
+async def test_before_a_source_is_deleted_the_server_is_asked_for_each_and_no_listing_is_trusted(
+    server: Server,
+) -> None:
+    write("tree/small", "small")
+    write("tree/large", LARGE)
+    await server.upload("tree")
+    server.seen.forget()
+    ended = await server.upload("tree", delete_sources=True, by_digest=True)
+    assert server.seen.requests[LISTING] == 0
+    assert set(server.seen.uploads) == {"tree/small", "tree/large"}
+    assert (ended.summary["deleted"], ended.summary["unchanged"], ended.exit) == (2, 2, Exit.DONE)
+    assert os.listdir("tree") == []
+
+
 async def test_a_source_that_changed_meanwhile_or_is_a_link_is_kept_in_words(server: Server) -> None:
     write("changed", "changed")
     write("target", "target")
