@@ -14,9 +14,10 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
+from urllib.parse import unquote_to_bytes
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, PlainSerializer, PlainValidator, ValidationError
 
 from client.errors import ClientError
 from client.kept_tokens import server_key
@@ -28,12 +29,28 @@ KEPT_SECONDS: Final = 30 * 24 * 3600.0
 """A server drops silent uploads after a day, if nothing else is set there."""
 
 
+_FILE: Final = "file://"
+
+
+def _path_of(kept: Path | str) -> Path:
+    """Raises ValueError."""
+    if isinstance(kept, Path):
+        return kept
+    if not isinstance(kept, str) or not kept.startswith(_FILE):
+        raise ValueError("it is no file: URI")
+    return Path(os.fsdecode(unquote_to_bytes(kept.removeprefix(_FILE))))
+
+
+Source = Annotated[Path, PlainValidator(_path_of), PlainSerializer(Path.as_uri, return_type=str)]
+"""An absolute path, kept as a URI (RFC 8089): a path may have bytes that are no UTF-8, which JSON cannot have."""
+
+
 class Origin(BaseModel):
     """Where an upload comes from, and what was asked for beside it. `source` is None where it was piped in."""
 
     model_config = ConfigDict(frozen=True, defer_build=True)
 
-    source: Path | None
+    source: Source | None
     if_exists: IfExists = "error"
     digest: str = "sha256"
 
@@ -60,12 +77,13 @@ class BegunUploads:
         """Remember it, until it is complete."""
         if (path := self._path(upload_id)) is None:
             return
+        content = origin.model_dump_json()  # before there is an empty file
         with suppress(OSError):  # an upload does not fail because of what is only told of it
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._forget_old(path.parent)
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0)
             with open(os.open(path, flags, 0o600), "w", encoding="utf-8") as file:
-                file.write(origin.model_dump_json())
+                file.write(content)
 
     def forget(self, upload_id: str) -> None:
         """There is nothing to go on with any more."""
@@ -77,8 +95,9 @@ class BegunUploads:
         """What was neither completed nor cancelled by this machine's commands: once is enough."""
         oldest = time.time() - KEPT_SECONDS
         for path in [] if self._forgot_old else folder.glob("*.json"):
-            if path.stat().st_mtime < oldest:
-                path.unlink()
+            with suppress(FileNotFoundError):  # another command has just forgotten it
+                if path.stat().st_mtime < oldest:
+                    path.unlink()
         self._forgot_old = True
 
     def _path(self, upload_id: str) -> Path | None:

@@ -1,7 +1,9 @@
 """What `towline uploads` says of an upload that is not complete: what is safe, where it comes from, how to go on."""
 
+import os
 import shlex
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 from pydantic import JsonValue
@@ -18,10 +20,22 @@ def resuming_command(upload: UnfinishedUpload, origin: Origin | None, options: S
     """What to type to go on, in any folder; `options` say which server is meant. What was piped in has to be piped in
     once more, and a source that is not known here is for whoever knows it."""
     wanted = origin or Origin(source=None)
-    source = ANY_SOURCE if origin is None else "-" if origin.source is None else shlex.quote(str(origin.source))
+    source = ANY_SOURCE if origin is None else "-" if origin.source is None else typed(origin.source)
     choices = [] if wanted.if_exists == "error" else ["--if-exists", wanted.if_exists]
     choices += [] if wanted.digest == "sha256" else ["--digest", wanted.digest]
     return " ".join(["towline upload", source, *map(shlex.quote, ["--name", str(upload.name), *choices, *options])])
+
+
+def typed(path: Path) -> str:
+    """A path as one types it: with what a terminal cannot show, or UTF-8 cannot write, as bash and zsh read it."""
+    text = str(path)
+    if printable(text) == text:
+        return shlex.quote(text)
+    return "$'" + "".join(chr(byte) if _is_plain(byte) else f"\\x{byte:02x}" for byte in os.fsencode(path)) + "'"
+
+
+def _is_plain(byte: int) -> bool:
+    return 0x20 <= byte < 0x7F and byte not in b"'\\"
 
 
 def lines_of(upload: UnfinishedUpload, origin: Origin | None, command: str) -> str:

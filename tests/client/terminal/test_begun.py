@@ -1,6 +1,7 @@
 """What a machine knows of uploads that it began, and that nothing depends on it."""
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,8 @@ import pytest
 from client.http import UnfinishedUpload
 from client.progress import Event, Ready
 from client.terminal.begun import KEPT_SECONDS, BegunUploads, Origin, remembering
-from client.terminal.unfinished import lines_of, resuming_command
+from client.terminal.unfinished import lines_of, resuming_command, typed
+from client.terminal.wording import printable
 from transfer.protocol.names import Name
 
 SERVER = "https://files.example.org"
@@ -50,6 +52,32 @@ def test_what_was_never_completed_is_forgotten_in_the_end(environment: dict[str,
     begun = BegunUploads(SERVER, environment)
     begun.keep("new", ORIGIN)
     assert (begun.find("old"), begun.find("new")) == (None, ORIGIN)
+
+
+@pytest.mark.parametrize("path", [b"/d\xff/it's 100%25.bin", b"/a\x1b[2J\\b", "/Mädchen".encode()], ids=[*"abc"])
+def test_a_source_may_have_any_bytes_in_its_path_and_what_is_typed_for_it_means_the_same(
+    environment: dict[str, str], path: bytes
+) -> None:
+    begun, source = BegunUploads(SERVER, environment), Path(os.fsdecode(path))
+    begun.keep("id", Origin(source=source))
+    assert begun.find("id") == Origin(source=source)
+    command = resuming_command(UPLOAD, Origin(source=source))
+    assert command == printable(command)
+    words = subprocess.run(["bash", "-c", f"printf '%s' {typed(source)}"], stdout=subprocess.PIPE, check=True)
+    assert words.stdout == path
+
+
+def test_a_record_that_another_command_forgets_meanwhile_is_no_fault(environment: dict[str, str]) -> None:
+    begun = BegunUploads(SERVER, environment)
+    for number in range(2):
+        begun.keep(str(number), ORIGIN)
+    for path in kept(environment):
+        os.utime(path, (0, 0))
+        path.rename(path.with_suffix(".txt"))
+        path.symlink_to("nothing")  # it is listed, and is not there
+    begun = BegunUploads(SERVER, environment)
+    begun.keep("new", ORIGIN)
+    assert begun.find("new") == ORIGIN
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"[1]", b"\xff"])
