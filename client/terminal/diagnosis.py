@@ -202,6 +202,13 @@ def of_events(status: int, seconds: float | None) -> Finding:
     return Finding("events", "ok", f"the stream of events begins after {seconds * 1e3:.3g} ms", facts=facts)
 
 
+def of_no_echo(reason: str) -> Finding:
+    """That no WebSocket opens at `/echo`: `/proxy/…` and `/events` are most likely not passed on either."""
+    answer = reason.partition(": ")[0]
+    sentence = f"a WebSocket opens at /ws, but not at /echo ({answer}): pass them on at every path, not at /ws alone"
+    return Finding("echo", "problem", sentence, mending.UPGRADE)
+
+
 def of_sizes(sizes: Sizes) -> Finding:
     """Whether the messages that uploads are made of get through."""
     facts: Facts = {"passed_bytes": sizes.passed, "failed_bytes": sizes.failed, "ended": sizes.ended}

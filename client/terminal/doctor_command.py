@@ -7,7 +7,7 @@ import asyncio
 import ssl
 import textwrap
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -15,6 +15,7 @@ from http.client import HTTPException
 from typing import Final
 
 from client.credentials import Credentials
+from client.errors import CannotConnect
 from client.http import HttpApi, WhoAmI
 from client.terminal import diagnosis, probes
 from client.terminal.diagnosis import Finding, Verdict, unknown
@@ -40,6 +41,12 @@ COLOURS: Final[dict[Verdict, Colour]] = {"ok": "green", "note": "yellow", "probl
 NAME_COLUMNS: Final = 14
 MENDING_COLUMNS: Final = 13
 NARROWEST: Final = 40
+UNKNOWN_SIZE: Final = 64 * limits.KIB
+"""Of a message that most ways let through."""
+
+
+class NoEcho(CannotConnect):
+    """No WebSocket opens at `/echo`, where one does at `/ws`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +106,22 @@ class Doctor:
                 yield unknown("access", outcome_of(failed).message)
                 return
             yield diagnosis.of_access(caller)
+            echo = await self._tried("echo", self._echo)
+            if echo.verdict == "problem":
+                yield echo
             early = await self._tried("buffering", self._early)
             yield early
             if early.verdict == "problem":
                 return
             yield await self._tried("round trip", self._trips)
-            sizes = await probes.largest_message(self._open_echo)
-            yield diagnosis.of_sizes(sizes)
+            sizes = Sizes(UNKNOWN_SIZE)
+
+            async def largest() -> Finding:
+                nonlocal sizes
+                sizes = await probes.largest_message(self._open_echo)
+                return diagnosis.of_sizes(sizes)
+
+            yield await self._tried("message size", largest)
             async for finding in self._speeds(http, caller, sizes):
                 yield finding
             yield await self._events()
@@ -115,12 +131,22 @@ class Doctor:
         """What a probe finds, or that it found nothing, and why."""
         try:
             return await probe()
+        except NoEcho:
+            return unknown(check, "not looked at: it takes a WebSocket at /echo")
         except probes.REFUSALS as failed:
             return unknown(check, outcome_of(failed).message or "no answer in time")
 
     async def _trips(self) -> Finding:
         async with self._open("/ws") as wire:
             return diagnosis.of_round_trips(await probes.round_trips(wire))
+
+    async def _echo(self) -> Finding:
+        """Whether a WebSocket opens there, too: some proxies are told of `/ws` alone."""
+        try:
+            async with self._open_echo():
+                return Finding("echo", "ok", "a WebSocket opens at /echo, too")
+        except NoEcho as refused:
+            return diagnosis.of_no_echo(refused.reason)
 
     async def _early(self) -> Finding:
         async with self._open_echo() as wire:
@@ -142,9 +168,7 @@ class Doctor:
         return await self._tried("idle", self._silence)
 
     async def _silence(self) -> Finding:
-        return diagnosis.of_idle(
-            await probes.silence(partial(self._open, "/echo", ping_seconds=None), self.idle_seconds)
-        )
+        return diagnosis.of_idle(await probes.silence(partial(self._open_echo, ping_seconds=None), self.idle_seconds))
 
     async def _speeds(self, http: HttpApi, caller: WhoAmI, sizes: Sizes) -> AsyncIterator[Finding]:
         """Both ways; by messages that come back where the caller may not upload, or there is nothing to download."""
@@ -175,8 +199,15 @@ class Doctor:
         yield await self._tried("upload", up)
         yield await self._tried("download", down)
 
-    def _open_echo(self) -> AbstractAsyncContextManager[Wire]:
-        return self._open("/echo")
+    @asynccontextmanager
+    async def _open_echo(self, ping_seconds: float | None = 10.0) -> AsyncIterator[Wire]:
+        """Raises NoEcho, and what `open_wire` raises."""
+        async with AsyncExitStack() as stack:
+            try:
+                wire = await stack.enter_async_context(self._open("/echo", ping_seconds))
+            except CannotConnect as refused:
+                raise NoEcho(refused.server, refused.reason) from None
+            yield wire
 
     def _open(self, path: str, ping_seconds: float | None = 10.0) -> AbstractAsyncContextManager[Wire]:
         size = limits.MAX_REPLY_BYTES

@@ -119,6 +119,18 @@ async def test_a_proxy_that_strips_upgrades_is_told_with_what_mends_it(link: Lin
     assert ended.out.endswith("\n1 problem\n")
 
 
+async def test_a_proxy_that_passes_on_ws_alone_is_told_and_the_rest_is_looked_at(link: Link) -> None:
+    link.upstream.fault = lambda _, piece: iter([piece.replace(b"GET /echo", b"GET /nope")])
+    found = await found_by(replace(doctor_for(link.url), idle_seconds=0.1))
+    assert problems(found) == ["echo"]
+    assert "not at /echo (it answered HTTP 404 instead of opening a WebSocket): pass" in found["echo"].sentence
+    assert found["echo"].mending == mending.UPGRADE
+    assert {check for check, finding in found.items() if finding.verdict == "unknown"} == {
+        *("buffering", "message size", "download", "idle")
+    }
+    assert [*found] == [*CHECKS[: CHECKS.index("buffering")], "echo", *CHECKS[CHECKS.index("buffering") :]]
+
+
 async def test_a_proxy_that_gathers_messages_is_found(link: Link) -> None:
     link.upstream.fault = gathers(16 * KIB)
     found = await found_by(replace(doctor_for(link.url), early_seconds=0.3))
