@@ -4,6 +4,7 @@ StorageError
 ├── NotFound            no such upload or file, or another owner's
 ├── NameTaken           other content has the name, or stands in its way as a folder
 ├── NotYours            somebody else's file has the name, which the caller may not replace
+├── Replaced            the name has another file than the one that was meant
 ├── Fenced              another connection has the lease
 ├── StillWriting        the former holder's last write has not returned
 ├── Incomplete          bytes are missing at the end
@@ -68,6 +69,15 @@ class NotYours(StorageError):
 
     def __str__(self) -> str:
         return f"the file {str(self.name)!r} is somebody else's"
+
+
+class Replaced(StorageError):
+    def __init__(self, name: Name) -> None:
+        super().__init__(name)
+        self.name = name
+
+    def __str__(self) -> str:
+        return f"the file {str(self.name)!r} was replaced meanwhile"
 
 
 class Fenced(StorageError):

@@ -27,7 +27,7 @@ from storage import file_rows, listing_rows, quota_rows, recovery, upload_rows
 from storage.batch import SmallFiles
 from storage.catalog import Catalog
 from storage.disk import Disk, drained, opened, translated
-from storage.errors import Fenced, NotFound, StorageError, StoreRefused, TooManyUploads, WriteFailed
+from storage.errors import Fenced, NotFound, Replaced, StorageError, StoreRefused, TooManyUploads, WriteFailed
 from storage.events import Cancelled, Created, Deleted, Progressed, Renamed, Tell, Upload, tell_nobody
 from storage.expiry import drop_silent
 from storage.granting import CatalogGrants
@@ -49,6 +49,7 @@ from storage.store import (
     UnfinishedUpload,
     UploadRequest,
     Writer,
+    any_file,
     utc_now,
 )
 from storage.writer import LocalWriter, ObjectState, Workplace
@@ -469,11 +470,13 @@ class LocalStore:
         self._tell(Renamed(file, before=name))
         return file
 
-    async def delete(self, name: Name) -> None:
+    async def delete(self, name: Name, *, is_meant: Callable[[StoredFile], bool] = any_file) -> None:
         def work(connection: Connection) -> tuple[StoredFile, list[str]]:
             file = file_rows.find_file(connection, name)
             if file is None:
                 raise NotFound(f"the file {str(name)!r}")
+            if not is_meant(file):
+                raise Replaced(name)
             file_rows.delete_file(connection, file)
             return file, file_rows.disposable(connection)
 

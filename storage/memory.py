@@ -12,7 +12,17 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Self
 
-from storage.errors import Fenced, Incomplete, NameTaken, NotFound, StillWriting, TooLong, TooManyUploads, WrongDigest
+from storage.errors import (
+    Fenced,
+    Incomplete,
+    NameTaken,
+    NotFound,
+    Replaced,
+    StillWriting,
+    TooLong,
+    TooManyUploads,
+    WrongDigest,
+)
 from storage.events import Cancelled, Created, Deleted, Progressed, Renamed, Tell, Upload, of_published, tell_nobody
 from storage.grants import Grants
 from storage.listing import folder_of, make_cursor, page_by_folder, position_of, read_cursor
@@ -28,6 +38,7 @@ from storage.store import (
     UnfinishedUpload,
     UploadRequest,
     Writer,
+    any_file,
     utc_now,
 )
 from transfer.protocol.digest import Digest, digest_bytes
@@ -622,8 +633,10 @@ class MemoryStore:
         self._tell(Renamed(renamed, before=name))
         return renamed
 
-    async def delete(self, name: Name) -> None:
+    async def delete(self, name: Name, *, is_meant: Callable[[StoredFile], bool] = any_file) -> None:
         file = await self._get(name)
+        if not is_meant(file):
+            raise Replaced(name)
         self._remove(file)
         self._tell(Deleted(file))
 

@@ -35,6 +35,10 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+def any_file(_: "StoredFile") -> bool:
+    return True
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UploadRequest:
     """What an upload is to become.
@@ -306,8 +310,9 @@ class Store(Protocol):
         """Raises NotFound, NameTaken."""
         ...
 
-    async def delete(self, name: Name) -> None:
-        """Raises NotFound."""
+    async def delete(self, name: Name, *, is_meant: Callable[[StoredFile], bool] = any_file) -> None:
+        """Delete the file that has the name, if that is meant: nothing comes between the question and the deletion.
+        Raises NotFound, Replaced."""
         ...
 
     async def unfinished(self, owner: str) -> list[UnfinishedUpload]:

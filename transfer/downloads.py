@@ -79,7 +79,7 @@ def download(
 
 def wanted_bytes(file: StoredFile, method: str, headers: Headers) -> Range | None:
     """The bytes that `download` answers these request headers with; None where it sends none of the content."""
-    etag = f'"{file.digest}"'
+    etag = entity_tag(file)
     if method == "HEAD" or is_known(headers.get("if-none-match"), etag):
         return None
     try:
@@ -93,7 +93,7 @@ def description(file: StoredFile) -> dict[str, str]:
     headers = {
         "content-type": served_type(file.content_type),
         "content-disposition": disposition(file.name),
-        "etag": f'"{file.digest}"',
+        "etag": entity_tag(file),
         "accept-ranges": "bytes",
         "cache-control": "private, no-cache",
         "x-content-type-options": "nosniff",
@@ -118,6 +118,16 @@ def disposition(name: Name) -> str:
     fallback = _NOT_IN_FALLBACK.sub("_", name.last)
     plain = f'attachment; filename="{fallback}"'
     return plain if fallback == name.last else f"{plain}; filename*=UTF-8''{quote(name.last, safe='')}"
+
+
+def entity_tag(file: StoredFile) -> str:
+    """Its strong entity tag: the digest says which content it is."""
+    return f'"{file.digest}"'
+
+
+def is_meant(if_match: str | None, etag: str) -> bool:
+    """Whether the client speaks of this content (RFC 9110, section 13.1.1: a weak tag is none of it)."""
+    return if_match is None or if_match.strip() == "*" or etag in map(str.strip, if_match.split(","))
 
 
 def is_known(if_none_match: str | None, etag: str) -> bool:

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Annotated, Final, Literal, cast
 from urllib.parse import unquote_to_bytes
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Header, Query, Request
 from pydantic import BaseModel
 from starlette.responses import Response
 
@@ -24,7 +24,7 @@ from transfer.access.callers import Reader, Remover, Renamer, caller
 from transfer.access.principal import Principal
 from transfer.access.watch import Watch
 from transfer.bodies import callers_fields, described, text_field
-from transfer.downloads import DOWNLOAD_RESPONSES, download
+from transfer.downloads import DOWNLOAD_RESPONSES, download, entity_tag, is_meant
 from transfer.entries import FILES_PATH, file_entry, lines_json, page_json
 from transfer.pace.rates import Rates, caller_of
 from transfer.problems import PROBLEM_RESPONSES, shown
@@ -99,9 +99,13 @@ def router(store: Store, watch: Watch, rates: Rates) -> APIRouter:
             raise refusal(taken, principal) from taken
 
     @routes.delete("/files/{name:path}", status_code=204)
-    async def delete_file(principal: Remover, name: Annotated[Name, Depends(requested_name)]) -> None:
+    async def delete_file(
+        principal: Remover,
+        name: Annotated[Name, Depends(requested_name)],
+        if_match: Annotated[str | None, Header(description="delete it only while it has this ETag")] = None,
+    ) -> None:
         """Delete a file. Downloads that have begun are not cut short."""
-        await store.delete(_seen(name, principal))
+        await store.delete(_seen(name, principal), is_meant=lambda file: is_meant(if_match, entity_tag(file)))
 
     return routes
 

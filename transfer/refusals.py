@@ -1,5 +1,7 @@
 """The one mapping from what a store raises to what the protocol says."""
 
+from pydantic import JsonValue
+
 from storage import errors as storage
 from transfer.access.principal import Principal
 from transfer.protocol import errors
@@ -14,18 +16,14 @@ def refusal(error: storage.StorageError, caller: Principal | None = None) -> err
             return _exists(error, caller)
         case storage.NotYours():
             return errors.Forbidden(f"{error}: replacing it needs the scope delete", scope="delete")
+        case storage.Replaced():
+            return errors.PreconditionFailed(f"{error}: it is not the one that If-Match names")
         case storage.Fenced():
             return errors.Superseded("another connection has taken this upload over")
         case storage.StillWriting():
             return errors.Busy("the last write of the connection that had this upload has not returned; try again")
-        case storage.Incomplete():
-            return errors.SizeMismatch(
-                str(error), expected=error.size, missing=[list(hole) for hole in error.holes[:1_000]]
-            )
-        case storage.TooLong():
-            return errors.SizeMismatch(
-                f"more bytes than announced: they reach {error.end}, the size is {error.size}", expected=error.size
-            )
+        case storage.Incomplete() | storage.TooLong():
+            return _size_mismatch(error)
         case storage.WrongDigest():
             return errors.DigestMismatch(str(error), expected=str(error.expected), actual=str(error.actual))
         case storage.TooManyUploads() | storage.TooManyLinks():
@@ -38,6 +36,15 @@ def refusal(error: storage.StorageError, caller: Principal | None = None) -> err
             )
         case _:
             return errors.StorageFailure("the server could not write; what was acknowledged is safe, resume later")
+
+
+def _size_mismatch(error: storage.Incomplete | storage.TooLong) -> errors.SizeMismatch:
+    if isinstance(error, storage.Incomplete):
+        missing: JsonValue = [list(hole) for hole in error.holes[:1_000]]
+        return errors.SizeMismatch(str(error), expected=error.size, missing=missing)
+    return errors.SizeMismatch(
+        f"more bytes than announced: they reach {error.end}, the size is {error.size}", expected=error.size
+    )
 
 
 def _quota_exceeded(error: storage.QuotaExceeded, caller: Principal | None) -> errors.QuotaExceeded:

@@ -490,6 +490,24 @@ async def test_a_deleted_file_is_gone(service: Service) -> None:
     assert await service.names() == []
 
 
+@pytest.mark.parametrize("form", ["{}", '"sha256:00", {}', "*"], ids=["its tag", "one of several", "any"])
+async def test_the_file_that_if_match_names_is_deleted(service: Service, form: str) -> None:
+    await put(service.store, "a", CONTENT)
+    etag = (await service.http.head("/files/a")).headers["etag"]
+    answer = await service.http.delete("/files/a", headers={"If-Match": form.format(etag)})
+    assert answer.status_code == 204
+    assert await service.names() == []
+
+
+@pytest.mark.parametrize("form", ['"sha256:00"', "W/{}", '{}x"', "nonsense"])
+async def test_a_file_that_if_match_does_not_name_stays(service: Service, form: str) -> None:
+    await put(service.store, "a", CONTENT)
+    etag = (await service.http.head("/files/a")).headers["etag"]
+    answer = await service.http.delete("/files/a", headers={"If-Match": form.format(etag)})
+    problem(answer, 412, "precondition_failed")
+    assert await service.names() == ["a"]
+
+
 # ----------------------------------------------------------------------------------------------------------- uploads
 
 

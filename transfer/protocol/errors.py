@@ -9,6 +9,7 @@
     ├── InvalidName             invalid_name          400
     ├── Exists                  exists                409
     ├── NotFound                not_found             404
+    ├── PreconditionFailed      precondition_failed   412
     ├── TooLarge                too_large             413
     ├── QuotaExceeded           quota_exceeded        507
     ├── InsufficientStorage     insufficient_storage  507
@@ -105,6 +106,13 @@ class NotFound(TransferError):
 
     code = "not_found"
     http_status = 404
+
+
+class PreconditionFailed(TransferError):
+    """The file is not what `If-Match` says: it was replaced meanwhile."""
+
+    code = "precondition_failed"
+    http_status = 412
 
 
 class TooLarge(TransferError):

@@ -2,9 +2,7 @@
 
 import pytest
 
-from storage.errors import (
-    NameTaken,
-)
+from storage.errors import NameTaken, Replaced
 from storage.store import FileQuery, IfExists, Published, Store, UploadRequest
 from tests.storage.conformance.asking import (
     ANN,
@@ -82,6 +80,15 @@ async def test_the_same_writer_may_finish_once_the_name_is_free(store: Store) ->
         await store.delete(Name.parse("a.bin"))
         await writer.finish(digest_bytes(b"other!"))
     assert await is_there(store, "a.bin", b"other!")
+
+
+async def test_only_the_file_that_is_meant_is_deleted(store: Store) -> None:
+    file = (await put(store, "a.bin", b"before")).file
+    with pytest.raises(Replaced):
+        await store.delete(file.name, is_meant=lambda there: there.digest == digest_bytes(b"other!"))
+    assert await is_there(store, "a.bin", b"before")
+    await store.delete(file.name, is_meant=lambda there: there == file)
+    assert await store.find(file.name) is None
 
 
 async def test_of_two_uploads_of_a_name_the_first_to_finish_has_it(store: Store) -> None:
