@@ -211,6 +211,44 @@ async def test_a_deletion_is_sent_when_the_page_is_left(page: Page, service: Ser
     assert await service.names() == ["b"]
 
 
+async def test_what_was_replaced_before_the_deletion_came_stays(page: Page, service: Service) -> None:
+    await keep(service, "a")
+    await page.clock.install()
+    await page.route("**/events", lambda route: route.fulfill(status=503))  # so that only the server knows
+    await page.goto(service.url)
+    await page.get_by_role("button", name="Delete: a").click()
+    async with service.connected() as peer:
+        await peer.send(*small("a", b"another", if_exists="replace"))
+        await peer.hear("complete")
+    await page.clock.fast_forward(UNDO)
+    await expect(page.locator("#notices li")).to_have_text("a is not deleted: it was replaced meanwhile")
+    assert await service.stored("a") == b"another"
+
+
+@pytest.mark.parametrize("content", [b"cargo", b"another"], ids=["the same", "another"])
+async def test_who_sends_a_file_of_a_name_that_is_on_its_way_out_has_it_in_its_place(
+    page: Page, service: Service, content: bytes
+) -> None:
+    await keep(service, "a")
+    await page.clock.install()
+    await page.goto(service.url)
+    await page.get_by_role("button", name="Delete: a").click()
+    await page.locator("#pick").set_input_files([{"name": "A", "mimeType": "", "buffer": content}])
+    await expect(page.locator("#sent .done .state")).to_contain_text("done,")
+    await page.clock.fast_forward(UNDO)
+    await expect(page.locator("#table tbody th")).to_have_text(["A"])
+    assert await service.names() == ["A"]
+    assert await service.stored("A") == content
+
+
+async def test_a_file_that_got_another_name_says_so(page: Page, service: Service) -> None:
+    await keep(service, "a.txt")
+    await page.goto(service.url)
+    await page.locator("#pick").set_input_files([{"name": "a.txt", "mimeType": "", "buffer": b"another"}])
+    await expect(page.locator("#sent .done .state")).to_contain_text("done, as a (2).txt")
+    await expect(page.locator("#news")).to_have_text("a.txt has arrived as a (2).txt")
+
+
 async def test_a_deletion_that_is_refused_is_told_and_the_file_is_back(page: Page, service: Service) -> None:
     await keep(service, "a")
     await page.clock.install()

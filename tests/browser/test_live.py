@@ -78,7 +78,7 @@ async def test_a_file_that_somebody_replaces_meanwhile_is_not_deleted(page: Page
     async with service.connected() as peer:
         await peer.send(*small("a", b"another", if_exists="replace"))
         await peer.hear("complete")
-    await expect(page.locator("#notices li")).to_contain_text("a is not deleted: somebody has replaced it meanwhile")
+    await expect(page.locator("#notices li")).to_contain_text("a is not deleted: it was replaced meanwhile")
     await page.clock.fast_forward("00:10")
     assert await names(page) == ["a"]
     assert await service.stored("a") == b"another"

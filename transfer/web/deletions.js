@@ -1,5 +1,6 @@
 // Files on their way out. The server hears of it when there is no way back any more: when the time is over, or the page
-// is left. So undoing needs no network, and a browser that crashes has deleted nothing.
+// is left, or sends something else of that name. So undoing needs no network, and a browser that crashes has deleted
+// nothing.
 
 import { explained } from "./advice.js";
 import { ask } from "./api.js";
@@ -11,7 +12,7 @@ export const UNDO_SECONDS = 8;
 /** `changed()` hears that a listing looks different now, `gone(file)` of a deletion, `failed(error)` of one that failed. */
 export class Deletions {
   #waiting = new Map(); // from the name of a file to what ends its waiting
-  #sending = new Set(); // names
+  #sending = new Map(); // from the name of a file to the promise that the server has answered
 
   constructor({ changed, gone, failed }) {
     Object.assign(this, { changed, gone, failed });
@@ -45,12 +46,21 @@ export class Deletions {
     return button;
   }
 
-  /** There is something else under this name now, which nobody meant to delete. */
+  /** Somebody has sent a file of this name meanwhile, which nobody meant to delete. */
   spare(name) {
     if (!this.#waiting.has(name)) return;
     this.#end(name);
-    notice(`${lastSegment(name)} is not deleted: somebody has replaced it meanwhile`);
+    this.#tellSpared(name);
     this.changed();
+  }
+
+  /** This page is about to send a file of this name: what is on its way out goes first. A promise; null when there is
+   * nothing. */
+  makeRoom(name) {
+    const inItsWay = (there) => collide(keyOf(there), keyOf(name));
+    for (const [there, { file }] of this.#waiting) if (inItsWay(there)) this.#send(file);
+    const answers = [...this.#sending].filter(([there]) => inItsWay(there)).map(([, answer]) => answer);
+    return answers.length ? Promise.all(answers) : null;
   }
 
   /** Have all that waits deleted now, whatever becomes of the page. Resolves when the server has answered. */
@@ -63,19 +73,30 @@ export class Deletions {
     this.#waiting.delete(name);
   }
 
-  async #send(file) {
+  #send(file) {
     this.#end(file.name);
-    this.#sending.add(file.name);
+    const answer = this.#ask(file);
+    this.#sending.set(file.name, answer);
+    return answer;
+  }
+
+  async #ask(file) {
+    const headers = { "If-Match": `"${file.digest}"` }; // what took its place meanwhile stays
     try {
-      await ask(file.url, { method: "DELETE", keepalive: true });
+      await ask(file.url, { method: "DELETE", headers, keepalive: true });
       this.gone(file);
     } catch (error) {
       if (error.code === "not_found") this.gone(file);
+      else if (error.code === "precondition_failed") this.#tellSpared(file.name);
       else this.#complain(file, error);
     } finally {
       this.#sending.delete(file.name);
       this.changed();
     }
+  }
+
+  #tellSpared(name) {
+    notice(`${lastSegment(name)} is not deleted: it was replaced meanwhile`);
   }
 
   #complain(file, error) {
@@ -90,4 +111,13 @@ export class Deletions {
     event.preventDefault();
     [...this.#waiting.values()].at(-1).undo();
   }
+}
+
+// Names that differ in upper and lower case alone are one name to the server.
+function keyOf(name) {
+  return name.normalize("NFC").toLowerCase();
+}
+
+function collide(one, other) {
+  return one === other || one.startsWith(`${other}/`) || other.startsWith(`${one}/`);
 }

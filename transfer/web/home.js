@@ -11,7 +11,11 @@ import { Uploads } from "./uploads.js";
 import { timeInWords } from "./wording.js";
 
 const AGAIN_MS = 5_000;
-const uploads = new Uploads({ done: () => files.refresh(), refused: (error) => askForToken(error) });
+const uploads = new Uploads({
+  done: () => files.refresh(),
+  refused: (error) => askForToken(error),
+  makeRoom: (name) => deletions.makeRoom(name),
+});
 const deletions = new Deletions({
   changed: () => files.draw(),
   gone: (file) => files.forget(file),
@@ -105,7 +109,7 @@ window.addEventListener("pageshow", ({ persisted }) => persisted && enter());
 function hear(event) {
   if (event.type === "upload") arriving.hear(event);
   if (event.type === "reset") arriving.clear();
-  if (event.type === "upload" && event.event === "completed" && !event.unchanged) deletions.spare(event.file.name);
+  if (event.type === "upload" && event.event === "completed") deletions.spare(event.file.name);
   const isOfFiles = event.type === "file" || event.type === "reset" || event.event === "completed";
   if (isOfFiles) files.refresh();
 }

@@ -4,6 +4,7 @@ import { explained } from "./advice.js";
 import { reason } from "./api.js";
 import { Broken } from "./connection.js";
 import { paceInWords } from "./pace.js";
+import { lastSegment } from "./view.js";
 import { sizeInWords } from "./wording.js";
 
 const STILL_MS = 10_000;
@@ -28,9 +29,19 @@ const STANDINGS = {
   paused: ({ task }) => ({ phase: "paused", text: `paused at ${progress(task)}`, main: "Resume", other: "Cancel" }),
   lacking: (row) => ({ phase: "paused", text: lacking(row), main: wayOn(row), other: "Cancel" }),
   failed: ({ task }) => ({ phase: "failed", text: failure(task.error), main: again(task), other: leave(task) }),
-  done: ({ task }) => ({ phase: "done", text: `done, ${sizeInWords(task.size)}`, main: null, other: "Remove" }),
+  done: ({ task }) => ({ phase: "done", text: done(task), main: null, other: "Remove" }),
   cancelled: () => ({ phase: "paused", text: "cancelled", main: null, other: "Remove" }),
 };
+
+/** The last segment of the name that the server has given a file, where that is not the one that it was sent by; else null. */
+export function newNameOf({ name, entry }) {
+  return entry.name === name.normalize("NFC") ? null : lastSegment(entry.name);
+}
+
+function done(task) {
+  const newName = newNameOf(task);
+  return `done, ${newName ? `as ${newName}, ` : ""}${sizeInWords(task.size)}`;
+}
 
 function sending({ task, pace }, now) {
   const since = pace.stillSince();

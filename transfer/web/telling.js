@@ -10,8 +10,9 @@ export class Telling {
   #failed = [];
   #timer = null;
 
-  arrived(name) {
-    this.#arrived.push(`${name} has arrived`);
+  /** `newName` is what the server has called it, where that is another name. */
+  arrived(name, newName = null) {
+    this.#arrived.push(`${name} has arrived${newName ? ` as ${newName}` : ""}`);
     this.#soon();
   }
 

@@ -7,6 +7,7 @@ import { byId } from "./elements.js";
 import { forgetHandle, forgetOldHandles, handlesOf, keepHandle } from "./handles.js";
 import { chosenIn, fileOf, handlePicker } from "./picking.js";
 import { Rows } from "./rows.js";
+import { newNameOf } from "./standing.js";
 import { Telling } from "./telling.js";
 import { controls } from "./upload-controls.js";
 import { sizeInWords } from "./wording.js";
@@ -15,8 +16,8 @@ const TAKING_BACK_MS = 8_000;
 const TOGETHER_MS = 400;
 const FOR_ALL = { "Pause all": ["Pause"], "Resume all": ["Resume", "Go on"], "Try all again": ["Try again"] };
 
-/** Fills `#uploads` of a page. `done()` hears that files have arrived, `refused(error)` of a lacking token. What is
- * chosen goes below `folder`, which is empty or ends in `/`. */
+/** Fills `#uploads` of a page. `done()` hears that files have arrived, `refused(error)` of a lacking token;
+ * `makeRoom(name)` returns what is to be waited for before a file of that name is sent, or null. What is chosen goes below `folder`, which is empty or ends in `/`. */
 export class Uploads {
   folder = "";
   #queue;
@@ -27,8 +28,8 @@ export class Uploads {
   #wantingLogin = [];
   #choosingFor = null; // a row that lacks its file
 
-  constructor({ credentials = null, done = () => {}, refused = () => {} }) {
-    Object.assign(this, { done, refused });
+  constructor({ credentials = null, done = () => {}, refused = () => {}, makeRoom = () => null }) {
+    Object.assign(this, { done, refused, makeRoom });
     this.#queue = new Queue(credentials ?? {});
     this.#rows = new Rows(this.#controls, {
       act: (row, label) => this.#act(row, label),
@@ -75,8 +76,11 @@ export class Uploads {
   async #take(found) {
     const folder = this.folder;
     for await (const { name, file, handle, error } of found) {
-      if (error) this.#rows.add(unreadable(folder + name, error));
-      else this.#add(folder + name, file, handle);
+      const whole = folder + name;
+      const room = error ? null : this.makeRoom(whole);
+      if (room) await room; // an `await` for nothing is a turn for each of many files
+      if (error) this.#rows.add(unreadable(whole, error));
+      else this.#add(whole, file, handle);
     }
   }
 
@@ -217,7 +221,7 @@ export class Uploads {
 
   #arrived(row) {
     this.#arrivals ??= setTimeout(() => this.#tellOfArrivals(), TOGETHER_MS);
-    this.#telling.arrived(row.task.name);
+    this.#telling.arrived(row.task.name, newNameOf(row.task));
     this.#forget(row);
   }
 
