@@ -298,6 +298,23 @@ async def test_of_a_file_that_has_changed_only_the_leaves_that_differ_are_sent_a
     assert await service.stored("cargo.bin") == changed
 
 
+async def test_what_is_sent_again_goes_on_after_a_break_in_the_leaf_that_it_was_in(
+    node: str, folder: Path, link: Link, service: Service, source: Path
+) -> None:
+    async with service.connected() as peer:
+        await peer.leave_unfinished("cargo.bin", SIZE, content(CUT, seed=1))
+    link.cut_after(upstream=CUT - MIB // 4)
+    run = await start(node, folder, link.url, source)
+    assert (await run.completed())["digest"] == sha256(source)
+    await run.end()
+    assert link.connections == 2
+    assert link.upstream_bytes < SIZE + WINDOW + 1.5 * MIB, "all of it, what was on its way, and the rest of a leaf"
+    assert min(run.durable) >= 0
+    after_break = run.said.index(next(line for line in run.said if "waiting" in line))
+    assert min(line["durable"] for line in run.said[after_break:] if "durable" in line) > MIB
+    assert await service.stored("cargo.bin") == content(SIZE)
+
+
 async def test_what_differs_where_no_checksum_was_is_found_at_the_end_and_mended(
     node: str, folder: Path, link: Link, service: Service, tmp_path: Path
 ) -> None:

@@ -15,6 +15,8 @@ export class Sending {
   #digest = null;
   #comparison = null; // of the leaves that an earlier page, or another program, has sent
   #changed = null; // what they did not have as it is now, and is still to be sent once more
+  #there = 0; // bytes that the server had when that was found
+  #leafSize = 1;
   #isRepaired = false;
   #startedOver = false;
   #over = new AbortController();
@@ -59,7 +61,7 @@ export class Sending {
     this.#held = { upload_id: answer.upload_id, lease: answer.lease };
     this.report.found(answer.upload_id);
     this.#changed ??= await this.#compared(answer);
-    if (this.#changed.length) return this.#rewrite(connection, answer.offset);
+    if (this.#changed.length) return this.#rewrite(connection);
     if (answer.missing) return this.#fillHoles(connection, answer);
     return this.#verified(await this.#sendRest(operation, answer));
   }
@@ -72,6 +74,7 @@ export class Sending {
 
   /** The ranges, of what was there before, that this file has otherwise. */
   async #compared({ offset, leaves, leaf_size: leafSize }) {
+    [this.#there, this.#leafSize] = [offset, leafSize];
     if (offset === 0) return [];
     this.report.checked(0);
     const { compared, same, ranges } = await this.#compare({ leafSize, leaves, end: offset });
@@ -82,28 +85,38 @@ export class Sending {
   // It outlives the connection that it was begun on: a large file takes longer than a server waits.
   #compare(known) {
     const heard = (bytes) => this.report.checked(bytes);
-    return (this.#comparison ??= hashing.compareLeaves(this.file, known, { signal: this.#over.signal, heard }));
+    if (this.#comparison) return this.#comparison;
+    const comparison = (this.#comparison = hashing.compareLeaves(this.file, known, { signal: this.#over.signal, heard }));
+    comparison.catch(() => this.#comparison === comparison && (this.#comparison = null)); // as with the digest
+    return comparison;
   }
 
   /** The server has all, and something of it is otherwise: what it is, its leaves tell. */
   async #repair(connection, { leaves, leaf_size: leafSize }) {
     this.#isRepaired = true;
     if (leaves === undefined) return;
+    [this.#there, this.#leafSize] = [this.file.size, leafSize];
     this.#comparison = null;
     this.#changed = (await this.#compare({ leafSize, leaves, end: this.file.size })).ranges;
-    await this.#rewrite(connection, this.file.size);
+    await this.#rewrite(connection);
   }
 
-  async #rewrite(connection, offset) {
+  // After a break it goes on in the leaf that it was in.
+  async #rewrite(connection) {
     while (this.#changed.length) {
-      const left = this.#changed.reduce((sum, [start, end]) => sum + end - start, 0); // of this the server has no bytes
-      const [start, end] = this.#changed[0];
-      const moved = (position) => this.report.moved(offset - left + position - start);
-      moved(start);
-      await this.#fill(connection, [start, end], { rewrite: true, moved });
+      const range = this.#changed[0];
+      const moved = (position) => this.#rewritten(range, position);
+      moved(range[0]);
+      await this.#fill(connection, range, { rewrite: true, moved });
       this.#changed.shift();
     }
     return null;
+  }
+
+  #rewritten(range, position) {
+    range[0] = position - (position % this.#leafSize);
+    const left = this.#changed.reduce((sum, [start, end]) => sum + end - start, 0); // of this the server has no bytes
+    this.report.moved(this.#there - left + position - range[0]);
   }
 
   async #fillHoles(connection, { offset, missing }) {
@@ -132,7 +145,7 @@ export class Sending {
 
   #begun() {
     const digest = hashing.digestOf(this.file, { signal: this.#over.signal });
-    digest.catch(() => {}); // who waits for it hears of it
+    digest.catch(() => this.#digest === digest && (this.#digest = null)); // the next attempt reads the file anew
     return digest;
   }
 }
