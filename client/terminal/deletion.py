@@ -3,7 +3,7 @@
 import stat
 
 from client.errors import ClientError
-from client.terminal.selection import Selected
+from client.terminal.selection import Selected, Version
 
 
 class SourceKept(ClientError):
@@ -23,6 +23,6 @@ def delete_source(found: Selected) -> None:
     status = found.path.lstat()
     if stat.S_ISLNK(status.st_mode):
         raise SourceKept("it is a symbolic link, and what it points to may be wanted elsewhere")
-    if (status.st_size, status.st_mtime_ns) != (found.size, found.modified_ns):
+    if Version.of(status) != found.version:
         raise SourceKept("it has changed since")
     found.path.unlink()

@@ -11,11 +11,26 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple, Self
 
 from client.http import parse_name
 from client.moments import moment_of
 from client.terminal.exclusion import Exclusion
 from transfer.protocol.errors import InvalidName
+
+
+class Version(NamedTuple):
+    """A file as it was at one time: whatever is done to it, or put in its place, is another one."""
+
+    device: int
+    inode: int
+    size: int
+    modified_ns: int
+    changed_ns: int
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> Self:
+        return cls(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +39,16 @@ class Selected:
 
     path: Path
     name: str
-    size: int
-    modified_ns: int
+    version: Version
+
+    @property
+    def size(self) -> int:
+        return self.version.size
 
     @property
     def modified(self) -> datetime | None:
         """As the server is told it."""
-        return moment_of(self.modified_ns)
+        return moment_of(self.version.modified_ns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +152,7 @@ class _Selector:
             return
         other = self._taken.setdefault(parsed.key, path)
         if other is path:
-            self.selection.items.append(Selected(path, str(parsed), status.st_size, status.st_mtime_ns))
+            self.selection.items.append(Selected(path, str(parsed), Version.of(status)))
             self.selection.size += status.st_size
         elif other.resolve() != path.resolve():
             self._skip(path, f"it would have the same name on the server as {other}", failed=True)

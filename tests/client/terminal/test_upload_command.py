@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 
 import client
+from client.terminal.deletion import SourceKept, delete_source
 from client.terminal.display import JsonDisplay
 from client.terminal.outcome import Exit
 from client.terminal.selection import select
@@ -202,6 +203,20 @@ async def test_a_source_that_changed_meanwhile_or_is_a_link_is_kept_in_words(ser
         "uploaded, and kept here: it is a symbolic link, and what it points to may be wanted elsewhere",
     ]
     assert sorted(os.listdir()) == ["changed", "link", "target"]
+
+
+def test_another_file_of_the_same_size_and_time_in_a_sources_place_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write("source", "old")
+    write("put in its place", "new")
+    os.utime("put in its place", ns=(0, os.stat("source").st_mtime_ns))
+    (found,) = select([Path("source")]).items
+    os.replace("put in its place", "source")
+    with pytest.raises(SourceKept):
+        delete_source(found)
+    assert Path("source").read_text() == "new"
 
 
 async def test_where_a_proxy_lets_one_connection_through_that_one_sends_all_files(server: Server) -> None:
