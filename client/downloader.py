@@ -301,6 +301,7 @@ class Downloader:
 
     async def _hash(self, name: Name, file: HashedFile, end: int) -> None:
         while file.offset < end and await self._in_thread(file.hash_some, end):
+            self._patience.working()
             self._listener(Comparing(name=str(name), offset=file.offset, size=end))
 
     async def _drop_partial(self) -> None:

@@ -64,7 +64,7 @@ class Pipeline:
                 await asyncio.wait([running])
 
     async def _run(self) -> None:
-        while not self._exhausted or self._unanswered:
+        while await self._read_on() or self._unanswered:  # before connecting: a server waits for a header so long
             try:
                 async with self._open_wire() as wire:
                     await self._converse(wire)
@@ -105,11 +105,18 @@ class Pipeline:
             reader.cancel()
             await asyncio.wait([reader])
 
+    async def _read_on(self) -> bool:
+        """Read files ahead, unless some were. Returns whether there are any."""
+        while not self._read_ahead and not self._exhausted:
+            following = await anext(self._files, None)
+            self._exhausted = following is None
+            self._read_ahead.extend(following or ())
+            self._patience.working()
+        return bool(self._read_ahead)
+
     async def _following(self) -> list[SmallFile]:
         """The next files, as soon as the window has room for one; none after the last."""
-        if not self._read_ahead and not self._exhausted:
-            self._read_ahead.extend(await anext(self._files, []))
-            self._exhausted = not self._read_ahead
+        await self._read_on()
         while self._read_ahead and not self._has_room(self._read_ahead[0]):
             await self._wait()
         files: list[SmallFile] = []

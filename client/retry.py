@@ -14,7 +14,8 @@ JITTER: Final = 0.25
 
 
 class Patience:
-    """Jittered, growing delays; progress begins them anew. Gives up after `give_up_after` seconds without any."""
+    """Jittered, growing delays; progress begins them anew. Gives up after `give_up_after` seconds without any, which
+    what is done here meanwhile does not count against."""
 
     def __init__(self, give_up_after: float = GIVE_UP_AFTER, clock: Callable[[], float] = time.monotonic) -> None:
         self._give_up_after = give_up_after
@@ -23,8 +24,12 @@ class Patience:
 
     def progressed(self) -> None:
         """Something became durable."""
-        self._last = self._clock()
+        self.working()
         self._delays = delays()
+
+    def working(self) -> None:
+        """Something is done that needs no server, as reading a source: nobody was waited for."""
+        self._last = self._clock()
 
     def next_delay(
         self,

@@ -82,11 +82,12 @@ class SmallFileReader:
             found.clear()
 
     async def files(self) -> AsyncIterator[list[SmallFile]]:
-        """A few of them at a time."""
+        """A few of them at a time; none, where a while was spent on others."""
         async for items in _groups(self._items):
             following = iter(items)
             while files := await asyncio.to_thread(self._read_some, following):
                 yield files
+            yield []
 
     def _read_some(self, items: Iterator[Item]) -> list[SmallFile]:
         files: list[SmallFile] = []

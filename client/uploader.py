@@ -367,7 +367,9 @@ class Uploader:
     async def _hash_some(self, fingerprint: Fingerprint, end: int) -> bool:
         """Read and hash the next bytes below `end`; False at the end of the source."""
         start = fingerprint.position
-        return bool(await self._source.read(start, min(HASH_BYTES, end - start), fingerprint.feed))
+        content = await self._source.read(start, min(HASH_BYTES, end - start), fingerprint.feed)
+        self._patience.working()
+        return bool(content)
 
     def _hash_in_background(self) -> None:
         if self._source.seekable and self._fingerprint.position < self._furthest and self._hashing is None:
