@@ -156,7 +156,10 @@ class Downloader:
                 if content.info.size != entry.size:
                     return False
                 pieces = [piece async for piece in slowed(content.chunks, self._speed_limit)]
-        except ConnectionBroken:
+        except (ConnectionBroken, TransferError) as error:
+            if isinstance(error, TransferError) and not error.retryable:
+                raise
+            await self._pause(name, error)
             return False
         wanted = Wanted(content.info.etag, entry.size, entry.digest, entry.modified)
         self._progress.received_bytes = sum(map(len, pieces))

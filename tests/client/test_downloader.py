@@ -10,6 +10,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from starlette.middleware.base import RequestResponseEndpoint
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 
 import client
 from client.downloader import DamagedContent, Downloader
@@ -22,6 +25,7 @@ from client.retry import Patience
 from client.speed import SpeedLimit
 from tests.links import Link
 from tests.server import running
+from transfer.app import create_app
 from transfer.protocol.errors import InvalidName, NotFound
 from transfer.settings import Settings
 
@@ -463,3 +467,27 @@ async def test_a_download_that_finds_no_place_at_the_server_waits_for_one(tmp_pa
             assert "as many connections as it takes" in await reasons.get()
         await downloading
     assert (folder / "cat.jpg").read_bytes() == CONTENT
+
+
+async def test_a_small_file_of_a_folder_that_is_refused_for_a_while_is_asked_for_again(
+    tmp_path: Path, folder: Path
+) -> None:
+    settings, refusals = Settings(data=tmp_path / "data", port=0), [503]
+    app = create_app(settings)
+
+    @app.middleware("http")
+    async def refuse_once(request: Request, call_next: RequestResponseEndpoint) -> Response:
+        if request.method != "GET" or request.url.path != "/files/small" or not refusals:
+            return await call_next(request)
+        problem = {"code": "busy", "detail": "too busy", "retryable": True}
+        return JSONResponse(problem, refusals.pop(), {"Retry-After": "1"}, "application/problem+json")
+
+    async with running(settings, app) as url:
+        await upload(url, b"small", "small")
+        events: list[Event] = []
+        async with HttpApi(url) as api, client.connect(url) as connection:
+            (entry,) = [entry async for entry in connection.list_files()]
+            download = Downloader(api, Eager(), events.append, SpeedLimit(None))
+            await download.fetch(entry.name, folder / "small", force=False, entry=entry, is_new=True)
+    assert (folder / "small").read_bytes() == b"small"
+    assert [event.reason for event in events if isinstance(event, Waiting)] == ["too busy"]
