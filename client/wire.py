@@ -270,6 +270,8 @@ async def open_wire(
     except InvalidStatus as answered:
         error = _refusal(server, answered)
         raise credentials.refused(error, token) if isinstance(error, Unauthorized) else error from None
+    except ConnectionClosed:
+        raise ConnectionBroken("the connection was closed before it was open") from None
     except (OSError, TimeoutError, InvalidHandshake, InvalidURI) as failed:
         if (refused := tls_refusal(failed)) is not None:
             raise CannotConnect(server, refused) from None

@@ -2,13 +2,15 @@
 
 import asyncio
 import socket
+import ssl
 import struct
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 
 from websockets.utils import accept_key
 
+from tests.tls import Pair
 from transfer.protocol import limits
 
 
@@ -60,3 +62,42 @@ def _leave_each(listening: socket.socket, code: int) -> None:
                 )
                 connection.sendall(upgraded.encode() + struct.pack("!BBH", 0x88, 2, code))
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+@contextmanager
+def closing_first(pair: Pair) -> Iterator[str]:
+    """It closes together with the last that it says in the handshake of TLS. Yields its URL."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.maximum_version = ssl.TLSVersion.TLSv1_2  # after which the client is the first who may speak
+    context.load_cert_chain(pair.certificate, pair.key)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        serving = threading.Thread(target=_close_each, args=(listening, context))
+        serving.start()
+        try:
+            yield f"https://127.0.0.1:{listening.getsockname()[1]}"
+        finally:
+            listening.shutdown(socket.SHUT_RDWR)
+            serving.join()
+
+
+def _close_each(listening: socket.socket, context: ssl.SSLContext) -> None:
+    with suppress(OSError):  # it was shut down
+        while True:
+            connection, _ = listening.accept()
+            incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+            tls = context.wrap_bio(incoming, outgoing, server_side=True)
+            with connection:
+                while not _taken(tls.do_handshake):
+                    connection.sendall(outgoing.read())
+                    incoming.write(connection.recv(1 << 16))
+                _taken(tls.unwrap)
+                connection.sendall(outgoing.read())
+
+
+def _taken(step: Callable[[], object]) -> bool:
+    """Whether it needs nothing more of the other side."""
+    try:
+        step()
+    except ssl.SSLWantReadError:
+        return False
+    return True

@@ -23,7 +23,8 @@ from client.retry import Patience, asked_delay
 from client.terminal.running import loop_factory
 from client.token_sources import token_source
 from client.wire import open_wire
-from tests.client.answering import answering, leaving
+from tests.client.answering import answering, closing_first, leaving
+from tests.tls import Authority
 from transfer.protocol.errors import Forbidden, ProxyDenied, ShuttingDown, TooMany, TransferError, UnknownError
 
 TOKEN = "towline_0123456789ab_" + "0123456789abcdef" * 4
@@ -262,3 +263,10 @@ async def test_no_log_has_the_token(caplog: pytest.LogCaptureFixture) -> None:
         logging.getLogger("towline.client.wire").setLevel(logging.NOTSET)
     assert caplog.records
     assert TOKEN not in caplog.text
+
+
+async def test_a_server_that_leaves_before_the_upgrade_is_tried_again(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    with closing_first(authority.issue("127.0.0.1")) as url, pytest.raises(ConnectionBroken):
+        async with open_wire(url, tls=authority.context()):
+            pass
