@@ -34,13 +34,18 @@ async def stored_files(
 async def persistently(
     begin: Callable[[], AsyncIterator[FileEntry]], patience: Patience, listener: Listener
 ) -> AsyncIterator[FileEntry]:
-    """A listing through any number of breaks: after each it begins anew, and entries come twice. Raises Forbidden,
-    GaveUp, CannotConnect."""
+    """A listing through any number of breaks: after each it begins anew, and entries come twice. It is given up when no
+    attempt comes further than one before. Raises Forbidden, GaveUp, CannotConnect."""
+    furthest = 0
     while True:
         try:
             async with aclosing(begin()) as entries:  # type: ignore[type-var]
+                count = 0
                 async for entry in entries:
-                    patience.progressed()
+                    count += 1
+                    if count > furthest:
+                        furthest = count
+                        patience.progressed()
                     yield entry
             return
         except (ConnectionBroken, TransferError) as error:

@@ -8,8 +8,9 @@ from urllib.parse import urlsplit
 import pytest
 
 import client
+from client.errors import ConnectionBroken, GaveUp
 from client.progress import Event, Waiting
-from client.retry import Patience
+from client.retry import GIVE_UP_AFTER, Patience
 from client.stored_files import OTHERS, OTHERS_FOR_EACH, stored_files
 from tests.links import Link
 from tests.server import running
@@ -86,3 +87,19 @@ async def test_a_listing_that_breaks_off_begins_anew(tmp_path: Path) -> None:
             asked = connection.stored_files(names, on_event=events.append)
             assert {str(file.name) async for file in asked} == set(names)
     assert [type(event) for event in events] == [Waiting]
+
+
+async def test_a_listing_that_always_breaks_off_at_the_same_place_is_given_up() -> None:
+    now, attempts = 0.0, 0
+
+    async def broken(_: str) -> AsyncIterator[FileEntry]:
+        nonlocal attempts, now
+        attempts, now = attempts + 1, now + GIVE_UP_AFTER
+        assert attempts < 3
+        yield entry("a")
+        raise ConnectionBroken("broken off")
+
+    with pytest.raises(GaveUp, match="broken off"):
+        async for _ in stored_files(broken, {"a", "b"}, Patience(clock=lambda: now), lambda _: None):
+            pass
+    assert attempts == 2
