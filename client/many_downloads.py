@@ -66,7 +66,7 @@ class ManyDownloads:
             async for result in self._lanes.results(*[self._lane] * self._count):
                 yield result
         finally:
-            await asyncio.to_thread(remove_stale_partials, self._fetched)
+            await asyncio.to_thread(remove_stale_partials, self._fetched, but=self._folder.places)
 
     async def _lane(self) -> None:
         for offered in self._left:

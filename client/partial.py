@@ -216,21 +216,23 @@ def _is_at(path: Path, descriptor: int) -> bool:
         return False
 
 
-def remove_stale_partials(targets: Iterable[Path]) -> None:
-    """Remove the partial files of other contents for targets that are there, unless somebody is writing them. What
-    cannot be removed stays: the downloads have succeeded, whatever else lies about."""
+def remove_stale_partials(targets: Iterable[Path], *, but: Collection[Path] = ()) -> None:
+    """Remove the partial files of other contents for targets that are there, unless somebody is writing them, `but` not
+    what is only called like one. What cannot be removed stays: the downloads have succeeded, whatever else lies
+    about."""
     names: dict[Path, set[str]] = {}
     for target in targets:
         names.setdefault(target.parent, set()).add(_fitting(target.name))
     for folder, complete in names.items():
         with suppress(OSError):
-            _remove_partials_of(folder, complete)
+            _remove_partials_of(folder, complete, but)
 
 
-def _remove_partials_of(folder: Path, complete: Collection[str]) -> None:
+def _remove_partials_of(folder: Path, complete: Collection[str], but: Collection[Path]) -> None:
     with os.scandir(folder) as entries:
-        found = [(Path(entry.path), _PARTIAL.fullmatch(entry.name)) for entry in entries]
-    for path in (path for path, partial in found if partial is not None and partial[1] in complete):
+        found = [(folder / entry.name, _PARTIAL.fullmatch(entry.name)) for entry in entries]
+    stale = (path for path, partial in found if partial is not None and partial[1] in complete)
+    for path in (path for path in stale if path not in but):
         with suppress(TargetBusy, FileNotFoundError):
             descriptor = _open_locked(path, path)
             path.unlink()

@@ -28,6 +28,8 @@ class TargetFolder:
     def __init__(self, root: Path, *, windows: bool = os.name == "nt") -> None:
         self._root = root
         self._windows = windows
+        self.places: set[Path] = set()
+        """Where files go that are meant to be here."""
         self._entered: set[Path] = set()
         """Folders that are there and are no links."""
 
@@ -36,7 +38,9 @@ class TargetFolder:
         parts = way.split("/")
         for part in parts:
             self._check(part)
-        return self._root.joinpath(*parts)
+        place = self._root.joinpath(*parts)
+        self.places.add(place)
+        return place
 
     def _check(self, part: str) -> None:
         if self._windows and (found := _NOT_ON_WINDOWS.intersection(part)):

@@ -151,6 +151,20 @@ async def test_a_listing_with_a_name_that_leads_out_is_refused_as_a_whole(
     assert not (tmp_path / "out").exists()
 
 
+async def test_a_file_that_is_called_like_what_is_left_of_a_download_is_not_removed_with_that(server: Server) -> None:
+    """As of a folder that was uploaded in the midst of a download into it."""
+    names = ["file", ".file.0123456789abcdef.towline-part", ".file.fedcba9876543210.towline-part"]
+    for name in names:
+        write(f"tree/{name}", name)
+    await server.upload("tree")
+    write(f"copy/{names[2]}", names[2])
+    os.utime(f"copy/{names[2]}", ns=(0, os.stat(f"tree/{names[2]}").st_mtime_ns))
+    write("copy/.file.0000000000000000.towline-part", "stale")
+    ended = await server.download("tree/", to="copy")
+    assert ended.summary["unchanged"] == 1
+    assert tree("copy") == tree("tree")
+
+
 async def test_two_files_that_would_have_one_place_are_not_both_fetched(server: Server) -> None:
     write("a/file", "a")
     write("b/file", "b")
