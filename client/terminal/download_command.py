@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from client.connection import Connection
-from client.errors import ClientError
+from client.errors import CannotConnect, ClientError
 from client.http import parse_name
 from client.many import AT_ONCE
 from client.many_downloads import Offered
@@ -96,6 +96,10 @@ class DownloadCommand:
             async with aclosing(self._entries(wish)) as entries:  # type: ignore[type-var]
                 async for entry in entries:
                     found = True
+                    if not str(entry.name).startswith(wish.prefix or wish.name):
+                        raise CannotConnect(
+                            self.connection.server, f"asked for {wish.words}, its listing has {str(entry.name)!r}"
+                        )
                     try:
                         offers.take(entry, str(entry.name)[wish.cut :])
                     except NoPlace as refused:

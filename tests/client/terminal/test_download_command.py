@@ -139,14 +139,19 @@ async def test_nothing_is_written_through_a_link_in_the_folder(server: Server, t
     assert ended.exit == Exit.FAILED
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("tree/../../out", "not expected"), ("out", "asked for in 'tree/', its listing has 'out'")],
+    ids=["a way out", "elsewhere"],
+)
 async def test_a_listing_with_a_name_that_leads_out_is_refused_as_a_whole(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, words: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    entry = {"name": "tree/../../out", "size": 0, "digest": "sha256:" + "0" * 64, "content_type": "a/b"}
+    entry = {"name": name, "size": 0, "digest": "sha256:" + "0" * 64, "content_type": "a/b"}
     body = json.dumps(entry | {"created": "2026-01-01T00:00:00Z"}).encode() + b"\n"
     async with answering("200 OK", "application/x-ndjson", body) as url:
-        with pytest.raises(CannotConnect, match="not expected"):
+        with pytest.raises(CannotConnect, match=words):
             await Server(url, RequestsSeen()).download("tree/", to="copy")
     assert not (tmp_path / "out").exists()
 
