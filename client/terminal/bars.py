@@ -3,6 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final, Self, TextIO
 
 from rich.console import Console, RenderableType
@@ -127,12 +128,13 @@ class BarsDisplay:
     def remark(self, sentence: str) -> None:
         self._line(fitted(printable(sentence), self._console.width))
 
-    def error(self, outcome: Outcome, name: str = "") -> None:
-        self._line(fitted(error_line(outcome, name), self._console.width), style="red")
+    def error(self, outcome: Outcome, name: str = "", *, path: Path | None = None) -> None:
+        self._line(fitted(error_line(outcome, name if path is None else str(path)), self._console.width), style="red")
 
     def show(self, event: Event) -> None:
         line = line_of(event, verbose=self._verbose, several=self._total is not None)
-        if line is not None and not isinstance(event, Waiting):  # the bar counts down
+        has_bar = isinstance(event, Waiting) and bool(event.name or self._total)  # which counts down
+        if line is not None and not has_bar:
             one_of_many = isinstance(event, Complete) and self._total is not None
             self._line(line, style="red" if isinstance(event, Failed) else "", may_wait=one_of_many)
         match event:
@@ -142,7 +144,7 @@ class BarsDisplay:
                 self._reach(event.name, event.offset)
             case Comparing() | Verifying():
                 self._tell(event.name, f"{type(event).__name__.lower()} at {size_words(event.offset)}")
-            case Waiting():
+            case Waiting() if has_bar:
                 self._tell(event.name, "", until=time.monotonic() + event.seconds)
             case Complete():
                 self._end(event.name, event.file.size, moved=event.sent_bytes > 0)

@@ -41,8 +41,8 @@ class Display(AbstractContextManager["Display"], Protocol):
     def remark(self, sentence: str) -> None:
         """Something for people alone: machines have it among the facts of a result."""
 
-    def error(self, outcome: Outcome, name: str = "") -> None:
-        """What went wrong, with the file or path that it is about."""
+    def error(self, outcome: Outcome, name: str = "", *, path: Path | None = None) -> None:
+        """What went wrong, with what it is about: a name or an id on the server, or a path here."""
 
 
 def choose_display(*, as_json: bool, quiet: bool, verbose: bool = False) -> Display:
@@ -118,8 +118,8 @@ class JsonDisplay:
     def remark(self, sentence: str) -> None:
         pass
 
-    def error(self, outcome: Outcome, name: str = "") -> None:
-        about = {"name": name} if name else {}
+    def error(self, outcome: Outcome, name: str = "", *, path: Path | None = None) -> None:
+        about = {"path": str(path)} if path is not None else {"name": name} if name else {}
         self._tell({"event": "error", **about, "code": outcome.code, "message": outcome.message})
 
     def _tell(self, facts: Facts) -> None:
@@ -175,9 +175,9 @@ class PlainDisplay:
         if not self._quiet:
             self._say(printable(sentence))
 
-    def error(self, outcome: Outcome, name: str = "") -> None:
+    def error(self, outcome: Outcome, name: str = "", *, path: Path | None = None) -> None:
         width = get_terminal_size().columns if self._stderr.isatty() else None
-        self._say(fitted(error_line(outcome, name), width))
+        self._say(fitted(error_line(outcome, name if path is None else str(path)), width))
 
     def _say(self, line: str) -> None:
         try:

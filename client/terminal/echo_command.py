@@ -9,7 +9,7 @@ from typing import Final
 from client.connection import Connection
 from client.terminal.display import Display
 from client.terminal.outcome import Exit
-from client.terminal.wording import Facts, printable
+from client.terminal.wording import Facts, lines_printable, printable
 
 COUNT: Final = 10
 INTERVAL: Final = 0.2
@@ -20,16 +20,18 @@ PAYLOAD: Final = "towline " * 7
 
 @dataclass(frozen=True, slots=True)
 class EchoCommand:
-    """The server that is asked, and where its answers are shown."""
+    """The server that is asked, and where its answers are shown: a terminal is not to obey them."""
 
     connection: Connection
     display: Display
+    to_terminal: bool = False
 
     async def one(self, text: str) -> Exit:
         """Send a text to the server and back. Raises what `Connection.round_trip` raises."""
         trip = await self.connection.round_trip(text)
         taken = milliseconds(trip.seconds)
-        self.display.data(f"Echo: {trip.text}", {"event": "echo", "text": trip.text, "round_trip_ms": taken})
+        shown = lines_printable(trip.text) if self.to_terminal else trip.text
+        self.display.data(f"Echo: {shown}", {"event": "echo", "text": trip.text, "round_trip_ms": taken})
         self.display.remark(f"round trip: {taken:.3f} ms")
         return Exit.DONE
 

@@ -51,7 +51,7 @@ def echo(
 
     async def work(display: Display) -> Exit:
         async with connection_to(server, ca_file, token_file) as connection:
-            command = EchoCommand(connection, display)
+            command = EchoCommand(connection, display, sys.stdout.isatty())
             if text is not None:
                 return await command.one(text)
             return await command.many(COUNT if count is None else count, INTERVAL if interval is None else interval)

@@ -7,7 +7,7 @@ Nothing is opened here.
 
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -68,6 +68,12 @@ class Selection:
     skipped: list[Skipped] = field(default_factory=list)
     excluded: list[Path] = field(default_factory=list)
     size: int = 0
+
+    def only(self, paths: Sequence[Path]) -> Selected | None:
+        """The only file that was named by these paths, where no folder was, nor anything that is not uploaded."""
+        if self.skipped or self.excluded or [found.path for found in self.items] != paths or len(paths) != 1:
+            return None
+        return self.items[0]
 
 
 def select(

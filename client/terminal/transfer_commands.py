@@ -44,6 +44,7 @@ from client.terminal.running import run
 from client.terminal.selection import Selection, select
 from client.terminal.stdin import DescriptorReader
 from client.terminal.upload_command import UploadCommand, UploadOptions
+from client.terminal.wording import printable
 from transfer.protocol.messages import IfExists
 
 
@@ -138,6 +139,8 @@ def upload(
         "connections": count_of(connections),
     }
 
+    sources = [Path(path) for path in paths if path != "-"]
+
     async def send(display: Display, selection: Selection) -> Exit:
         if to is None:
             to_server = connection_to(server, ca_file, token_file, **ways)
@@ -149,13 +152,12 @@ def upload(
                 return await command.one(DescriptorReader(sys.stdin.fileno()), name)
             if dry_run:
                 return await command.rehearse(selection)
-            if len(paths) == len(selection.items) == 1 and not selection.skipped:
-                return await command.one_file(selection.items[0])
+            if (only := selection.only(sources)) is not None:
+                return await command.one_file(only)
             return await command.selection(selection)
 
     def work(display: Display) -> Coroutine[None, None, Exit]:
         # Looking into folders may take its time, and is over at once on Ctrl-C as long as no loop runs.
-        sources = [Path(path) for path in paths if path != "-"]
         return send(display, select(sources, name=name, prefix=prefix, exclusion=exclusion))
 
     run(choose_display(as_json=as_json, quiet=quiet, verbose=verbose), work)
@@ -262,7 +264,9 @@ def _check_sources(paths: Sequence[str], name: str | None, prefix: str) -> None:
     if name is not None and len(paths) > 1:
         raise typer.BadParameter("it names one file: use --prefix for several", param_hint="--name")
     if name is not None and Path(paths[0]).is_dir():
-        raise typer.BadParameter(f"it names one file, {paths[0]} is a folder: use --prefix", param_hint="--name")
+        raise typer.BadParameter(
+            f"it names one file, {printable(paths[0])} is a folder: use --prefix", param_hint="--name"
+        )
 
 
 def _with_password(fetch: Callable[[str | None], Coroutine[None, None, Exit]]) -> Coroutine[None, None, Exit]:

@@ -87,7 +87,7 @@ class UploadCommand:
         for skipped in selection.skipped:
             if skipped.failed:
                 self.tally.fail()
-                self.display.error(outcome_of(ClientError(skipped.reason)), str(skipped.path))
+                self.display.error(outcome_of(ClientError(skipped.reason)), path=skipped.path)
             else:
                 self.tally.skipped += 1
                 facts = {"path": str(skipped.path), "reason": skipped.reason}
@@ -153,7 +153,7 @@ class UploadCommand:
             await asyncio.to_thread(delete_source, found)
         except (ClientError, OSError) as kept:
             self.tally.fail()
-            self.display.error(outcome_of(kept), str(found.path))
+            self.display.error(outcome_of(kept), path=found.path)
         else:
             self.tally.deleted += 1
             self.display.notice("deleted", f"{found.path}: deleted here", {"path": str(found.path)})

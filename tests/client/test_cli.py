@@ -19,6 +19,7 @@ from websockets.typing import Subprotocol
 
 import client
 from client.wire import open_wire
+from tests.client.at_terminal import at_terminal
 from tests.client.command import CONTENT, Ended, Towline
 from tests.links import Link
 from tests.server import running
@@ -156,7 +157,25 @@ async def test_one_file_that_is_refused_does_not_keep_the_others(towline: Towlin
     assert "towline: photos/trailing dot.: it cannot be called that on the server" in ended.err
     assert "towline: nothing: no such file or directory" in ended.err
     as_json = await towline("upload", "photos", "nothing", "--json", code=1)
-    assert [line["code"] for line in as_json.objects if line["event"] == "error"] == ["failed", "failed", "exists"]
+    errors = [line for line in as_json.objects if line["event"] == "error"]
+    assert [line["code"] for line in errors] == ["failed", "failed", "exists"]
+    assert [line.get("path") for line in errors] == ["photos/trailing dot.", "nothing", None]
+    assert [line.get("name") for line in errors] == [None, None, "photos/a.jpg"]
+
+
+async def test_of_a_folder_all_is_told_however_few_files_are_left_of_it(towline: Towline) -> None:
+    for name in ("a.txt", "b.tmp"):
+        towline.write(f"photos/{name}", name.encode())
+    for options in (["photos", "-x", "*.tmp"], ["photos"]):
+        ended = await towline("upload", *options, "--json")
+        assert ended.the("summary")["excluded"] == ended.has("excluded") == (len(options) > 1)
+        (towline.folder / "photos/b.tmp").unlink(missing_ok=True)
+
+
+async def test_what_a_folder_is_called_is_shown_and_not_obeyed(towline: Towline) -> None:
+    (towline.folder / "a\x1b[2Jb").mkdir()
+    ended = await towline("upload", "a\x1b[2Jb", "--name", "c", code=2)
+    assert r"a\x1b[2Jb is a folder" in re.sub(r"[│\s]+", " ", ended.err)
 
 
 async def test_a_tree_goes_up_and_comes_down_by_what_the_options_say(towline: Towline) -> None:
@@ -341,6 +360,11 @@ async def test_echo_prints_what_came_back_and_how_long_that_took(towline: Towlin
     assert ended.out == "Echo: grüße [red]\n"
     assert re.fullmatch(r"round trip: \d+\.\d{3} ms\n", ended.err)
     assert (await towline("echo", "", "--quiet")) == Ended(0, "Echo: \n", "")
+
+
+async def test_a_terminal_obeys_nothing_of_what_came_back(towline: Towline) -> None:
+    async with at_terminal(towline, "echo", "a\x1b[2Jb") as terminal:
+        assert r"Echo: a\x1b[2Jb" in await terminal.until("round trip")
 
 
 async def test_echo_tells_a_program_everything_in_one_object(towline: Towline) -> None:

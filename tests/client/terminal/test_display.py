@@ -357,6 +357,15 @@ def test_a_bar_counts_down_while_it_waits_for_the_network() -> None:
     assert "waiting" not in terminal.drawn()[0]
 
 
+def test_what_waits_before_there_is_a_bar_is_told_as_a_line_and_leaves_none() -> None:
+    terminal = Terminal()
+    terminal.display.show(Waiting(name="", seconds=2.0, reason="connection refused"))
+    terminal.display.show(ready())
+    terminal.display.show(Ack(name="cat.jpg", offset=1))
+    assert len(terminal.drawn()) == 1
+    assert "waiting for the network, retrying in 2 s (connection refused)" in terminal.written()
+
+
 def test_a_bar_says_what_else_is_going_on() -> None:
     terminal = Terminal()
     terminal.display.show(Comparing(name="cat.jpg", offset=1_100_000, size=3_100_000))
