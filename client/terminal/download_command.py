@@ -20,6 +20,7 @@ from client.terminal.outcome import Exit
 from client.terminal.tally import Tally
 from transfer.protocol.errors import NotFound, TransferError
 from transfer.protocol.messages import FileEntry
+from transfer.protocol.names import Name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,12 +156,13 @@ class _Offers:
     def __init__(self, folder: TargetFolder) -> None:
         self.by_name: dict[str, Offered] = {}
         self._folder = folder
-        self._places: dict[Path, str] = {}
+        self._takers: dict[str, str] = {}
+        """By the keys of ways: there are file systems on which Cat.jpg and cat.jpg are one file."""
 
     def take(self, entry: FileEntry, way: str) -> None:
         """One that the listing has; after a break it has those from its beginning again. Raises NoPlace."""
         name, place = str(entry.name), self._folder.place_of(way)
-        if (other := self._places.setdefault(place, name)) != name:
+        if (other := self._takers.setdefault(Name.kept(way).key, name)) != name:
             raise NoPlace(f"{other} goes to the same place: download it into another folder")
         self.by_name.setdefault(name, Offered(entry.name, place, entry.size, entry.digest, entry.modified))
 

@@ -170,13 +170,14 @@ async def test_a_file_that_is_called_like_what_is_left_of_a_download_is_not_remo
     assert tree("copy") == tree("tree")
 
 
-async def test_two_files_that_would_have_one_place_are_not_both_fetched(server: Server) -> None:
+@pytest.mark.parametrize("second", ["file", "File"], ids=["the same", "where case does not count"])
+async def test_two_files_that_would_have_one_place_are_not_both_fetched(server: Server, second: str) -> None:
     write("a/file", "a")
-    write("b/file", "b")
+    write(f"b/{second}", "b")
     await server.upload("a", "b")
-    ended = await server.download("a/file", "b/file", to="copy")
-    assert tree("copy")["file"][0] == b"a"
-    assert [line["name"] for line in ended.all("error")] == ["b/file"]
+    ended = await server.download("a/file", f"b/{second}", to="copy")
+    assert tree("copy") == {"file": tree("a")["file"]}
+    assert [line["name"] for line in ended.all("error")] == [f"b/{second}"]
 
 
 async def test_a_folder_that_was_asked_for_as_a_file_is_said_to_be_one(server: Server) -> None:
