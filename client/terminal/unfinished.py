@@ -14,6 +14,8 @@ from client.terminal.wording import printable, size_words
 
 ANY_SOURCE: Final = "FILE"
 """What a command has in the place of a source that this machine does not know."""
+MORE_FACTS: Final = ("begun_here", "source", "command")
+"""What `facts_of` has beside what the server says."""
 
 
 def resuming_command(upload: UnfinishedUpload, origin: Origin | None, options: Sequence[str] = ()) -> str:
@@ -48,7 +50,7 @@ def lines_of(upload: UnfinishedUpload, origin: Origin | None, command: str) -> s
 def facts_of(upload: UnfinishedUpload, origin: Origin | None, command: str) -> dict[str, JsonValue]:
     """What programs read: what the server says, and what is known here."""
     source = None if origin is None or origin.source is None else str(origin.source)
-    return upload.model_dump(mode="json") | {"begun_here": origin is not None, "source": source, "command": command}
+    return upload.model_dump(mode="json") | dict(zip(MORE_FACTS, (origin is not None, source, command), strict=True))
 
 
 def _size_words(upload: UnfinishedUpload) -> str:

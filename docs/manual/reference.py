@@ -6,6 +6,7 @@ from typing import Final
 
 from manual.command_line import command_line_page
 from manual.http_api import http_page
+from manual.json_lines import json_page
 from manual.messages import messages_page
 from manual.settings import settings_page
 
@@ -15,6 +16,7 @@ PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "command-line.md": command_line_page,
     "http.md": http_page,
     "messages.md": messages_page,
+    "json.md": json_page,
 }
 
 
