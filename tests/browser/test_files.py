@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import BrowserContext, Locator, Page, Request, expect
+from playwright.async_api import BrowserContext, FilePayload, Locator, Page, Request, expect
 
 from bench.filled import add_files, name_at
 from tests.browser.test_login import log_in
@@ -233,7 +233,7 @@ async def test_who_sends_a_file_of_a_name_that_is_on_its_way_out_has_it_in_its_p
     await page.clock.install()
     await page.goto(service.url)
     await page.get_by_role("button", name="Delete: a").click()
-    await page.locator("#pick").set_input_files([{"name": "A", "mimeType": "", "buffer": content}])
+    await page.locator("#pick").set_input_files(FilePayload(name="A", mimeType="", buffer=content))
     await expect(page.locator("#sent .done .state")).to_contain_text("done,")
     await page.clock.fast_forward(UNDO)
     await expect(page.locator("#table tbody th")).to_have_text(["A"])
@@ -244,7 +244,7 @@ async def test_who_sends_a_file_of_a_name_that_is_on_its_way_out_has_it_in_its_p
 async def test_a_file_that_got_another_name_says_so(page: Page, service: Service) -> None:
     await keep(service, "a.txt")
     await page.goto(service.url)
-    await page.locator("#pick").set_input_files([{"name": "a.txt", "mimeType": "", "buffer": b"another"}])
+    await page.locator("#pick").set_input_files(FilePayload(name="a.txt", mimeType="", buffer=b"another"))
     await expect(page.locator("#sent .done .state")).to_contain_text("done, as a (2).txt")
     await expect(page.locator("#news")).to_have_text("a.txt has arrived as a (2).txt")
 
