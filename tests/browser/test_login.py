@@ -205,6 +205,47 @@ async def test_an_upload_that_the_end_of_the_token_has_cut_goes_on_after_the_nex
         assert link.upstream_bytes < size + cut, "what was acknowledged is not sent again"
 
 
+async def test_what_is_cancelled_while_nobody_is_logged_in_is_not_sent_and_what_waits_says_so(
+    page: Page, service: Service, alice: Secret
+) -> None:
+    await service.store.grants.revoke(alice.grant_id)
+    await send(page, payload("a", b"cargo"), payload("b", b"cargo"))
+    states = page.locator("#sent .state")
+    await expect(states).to_have_text(["waits until you have logged in"] * 2)
+    await page.get_by_role("button", name="Remove: a").click()
+    await expect(page.locator("#sent li")).to_have_count(1)
+    another = await token_for(service.store, "alice")
+    await page.get_by_label("Token").focus()
+    await log_in(page, another)
+    await sent(page)
+    assert await kept(service, another) == ["b", "kept"]
+
+
+async def test_what_one_person_has_begun_does_not_go_on_as_anothers(
+    page: Page, service: Service, alice: Secret
+) -> None:
+    await service.store.grants.revoke(alice.grant_id)
+    await send(page, payload("a", b"cargo"))
+    await expect(page.locator("#sent li")).to_have_count(1)
+    bob = await token_for(service.store, "bob", prefix="bobs/")
+    await log_in(page, bob)
+    await expect(page.locator("#sent li")).to_have_count(0)
+    await send(page, payload("c", b"cargo"))
+    await sent(page)
+    assert await kept(service, bob) == ["bobs/c"]
+
+
+async def test_what_is_sent_goes_where_the_token_may_send_also_where_nothing_is_listed(
+    page: Page, service: Service, alice: Secret
+) -> None:
+    bob = await token_for(service.store, "bob", ["upload"], prefix="bobs/")
+    await page.get_by_role("button", name="Log out").click()
+    await log_in(page, bob)
+    await send(page, payload("c", b"cargo"))
+    await sent(page)
+    assert await kept(service, alice) == ["bobs/c", "kept"]
+
+
 async def test_who_comes_back_when_the_token_has_ended_is_asked_for_another(
     page: Page, service: Service, alice: Secret
 ) -> None:

@@ -270,6 +270,59 @@ async def test_after_a_reload_the_file_is_chosen_again_and_goes_on(
     assert sha256(await service.stored("a.bin")) == sha256(source)
 
 
+async def test_what_somebody_sends_just_now_is_not_to_be_chosen_again(page: Page, service: Service) -> None:
+    await page.clock.install()
+    async with service.connected() as peer:
+        ready = await peer.hold("a.bin", SIZE, content(SIZE)[:MIB])
+        await enter(page, service.url)
+        await expect(button(page, "Choose the file: a.bin")).to_be_visible()
+        for end in (2 * MIB, 3 * MIB):
+            await peer.send(content(SIZE)[end - MIB : end])
+            await peer.hear("ack")
+            async with page.expect_response("**/uploads"):
+                await page.clock.fast_forward(3_000)
+        await expect(page.locator("#sent li")).to_have_count(0)
+        async with page.expect_response("**/uploads"):
+            await page.clock.fast_forward(3_000)
+        await expect(button(page, "Choose the file: a.bin")).to_be_visible()
+        assert ready["offset"] == 0
+
+
+async def test_all_are_cancelled_but_what_this_page_has_not_begun(
+    page: Page, link: Link, service: Service, tmp_path: Path, source: Path
+) -> None:
+    async with service.connected() as peer:
+        await peer.leave_unfinished("theirs", SIZE, content(CUT))
+    other = tmp_path / "b.bin"
+    other.write_bytes(content(SIZE, seed=1))
+    await enter(page, link.url)
+    await expect(button(page, "Choose the file: theirs")).to_be_visible()
+    await send(page, source, other)
+    await link.until(lambda link: link.upstream_bytes >= CUT)
+    link.freeze()
+    await button(page, "Cancel all").click()
+    await expect(button(page, "Choose the file: theirs")).to_be_visible()
+    link.cut()
+    await expect(button(page, "Cancel all")).to_be_hidden()
+
+
+async def test_a_file_that_could_not_be_read_can_be_chosen_once_more(
+    page: Page, service: Service, source: Path
+) -> None:
+    async with service.connected() as peer:
+        await peer.complete(content(SIZE), await peer.begin("source", SIZE))
+    broken = PICKER.replace("return [handle]", "handle.getFile = fails; return [handle]")
+    fails = "const fails = () => Promise.reject(new Error('it is on a stick that is not there'));"
+    await enter(page, service.url, pickers=fails + broken)
+    await button(page, "Choose files").click()
+    await expect(row(page, "a.bin").locator(".state")).to_contain_text("cannot be read")
+    await page.evaluate("delete window.showOpenFilePicker")
+    await send(page, source)
+    await sent(page)
+    await expect(page.locator("#sent li")).to_have_count(1)
+    assert await service.stored("a.bin") == content(SIZE)
+
+
 async def test_another_file_does_not_take_the_place_of_the_one_that_was_begun(
     page: Page, service: Service, tmp_path: Path, source: Path
 ) -> None:

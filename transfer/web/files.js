@@ -91,8 +91,7 @@ export class Files {
   // ------------------------------------------------------------------------------------------------------ what is shown
 
   async #follow() {
-    const view = View.read(location.search);
-    this.view = view.folder.startsWith(this.#home) ? view : view.with({ folder: this.#home });
+    this.view = View.read(location.search).within(this.#home);
     byId("search").value = this.view.search;
     await this.#show();
   }

@@ -8,6 +8,7 @@ import { byId, show } from "./elements.js";
 import { Files } from "./files.js";
 import { Live } from "./live.js";
 import { Uploads } from "./uploads.js";
+import { View } from "./view.js";
 import { timeInWords } from "./wording.js";
 
 const AGAIN_MS = 5_000;
@@ -62,9 +63,10 @@ async function greet(who) {
   show(false, byId("entrance"));
   show(true, byId("who"));
   show(isKnown, byId("leave"));
+  uploads.folder = View.read(location.search).within(who.prefix).folder;
   show(who.scopes.includes("upload"), byId("uploads"), byId("nothing-yet"));
   show(who.scopes.includes("read"), byId("files"));
-  uploads.goOn();
+  uploads.goOn(who);
   if (["read", "upload", "admin"].some((scope) => who.scopes.includes(scope))) live.open();
   const [mayDelete, mayShare] = [who.scopes.includes("delete"), isKnown]; // who is nobody needs no other link
   if (who.scopes.includes("read")) await files.open({ prefix: who.prefix, mayDelete, mayShare });

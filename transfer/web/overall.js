@@ -41,7 +41,7 @@ export class Overall {
     this.#offer("Pause all", sum.going + sum.queued > 1);
     this.#offer("Resume all", sum.resumable > 1);
     this.#offer("Try all again", sum.failed > 1);
-    this.#offer("Cancel all", rows.length - sum.done > 1);
+    this.#offer("Cancel all", rows.length - sum.done - sum.lacking > 1); // of this page
     this.#offer("Remove finished", sum.done > 0);
   }
 
@@ -51,16 +51,16 @@ export class Overall {
 }
 
 function sumOf(rows) {
-  const counts = { done: 0, failed: 0, paused: 0, queued: 0, going: 0, sending: 0, resumable: 0 };
+  const counts = { done: 0, failed: 0, paused: 0, queued: 0, lacking: 0, going: 0, sending: 0, resumable: 0 };
   const sum = { ...counts, count: rows.length, size: 0, durable: 0 };
-  for (const { task, handle } of rows) {
+  for (const { task, handle, wantsLogin, isLeaving } of rows) {
     sum.size += task.size ?? task.durable;
     sum.durable += task.durable;
     if (task.state === "sending" || task.state === "finishing") sum.sending += 1;
     if (task.isActive) sum.going += 1;
-    else if (task.state === "lacking") sum.paused += 1;
-    else if (task.state in sum) sum[task.state] += 1; // queued, paused, failed, done
-    if (task.state === "paused" || (task.state === "lacking" && handle)) sum.resumable += 1;
+    else if (task.state in sum) sum[task.state] += 1; // queued, paused, failed, done, lacking
+    const canGoOn = task.state === "paused" || (task.state === "lacking" && handle);
+    if (canGoOn && !wantsLogin && !isLeaving) sum.resumable += 1;
   }
   return sum;
 }
@@ -69,7 +69,7 @@ function inWords(sum, hiddenCount, speed) {
   const pace = paceInWords(speed, sum.size - sum.durable, sizeInWords);
   const parts = [`${COUNT.format(sum.done)} of ${COUNT.format(sum.count)} ${sum.count === 1 ? "file" : "files"}`];
   parts.push(`${sizeInWords(sum.durable)} of ${sizeInWords(sum.size)}${pace}`);
-  if (sum.paused) parts.push(`${COUNT.format(sum.paused)} paused`);
+  if (sum.paused + sum.lacking) parts.push(`${COUNT.format(sum.paused + sum.lacking)} paused`);
   if (sum.failed) parts.push(`${COUNT.format(sum.failed)} not sent`);
   if (hiddenCount) parts.push(`${COUNT.format(hiddenCount)} not shown yet`);
   return parts.join(" · ");

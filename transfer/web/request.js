@@ -41,7 +41,7 @@ async function enter() {
   const uploads = new Uploads({ credentials: { token, visitor }, refused: end });
   if (who.expires) byId("until").textContent = `The link is good until ${timeInWords(who.expires)}.`;
   show(true, byId("welcome"), byId("uploads"));
-  await uploads.goOn();
+  await uploads.goOn(who);
 }
 
 try {

@@ -15,6 +15,7 @@ const STILL_MS = 10_000;
  */
 export function standingOf(row, now) {
   if (row.isLeaving) return { phase: "paused", text: "cancelled", main: "Undo", other: "Remove" };
+  if (row.wantsLogin) return { phase: "waiting", text: "waits until you have logged in", main: null, other: leave(row.task) };
   return STANDINGS[row.task.state](row, now);
 }
 
@@ -75,7 +76,7 @@ function again({ file, error }) {
 }
 
 function leave({ uploadId, error }) {
-  return uploadId === null || error.code === "superseded" ? "Remove" : "Cancel";
+  return uploadId === null || error?.code === "superseded" ? "Remove" : "Cancel";
 }
 
 function progress({ durable, size }) {

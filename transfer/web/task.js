@@ -4,6 +4,7 @@ import { Sending } from "./sending.js";
 
 const SMALL_BYTES = 1 << 20; // docs/protocol.md, Small files
 const ACTIVE = new Set(["connecting", "checking", "sending", "finishing", "waiting"]);
+const OVER = new Set(["done", "cancelled"]);
 export const CANCELLED = new Error("it was cancelled");
 
 /**
@@ -55,7 +56,7 @@ export class Task {
   /** Go on, with this file where another one is meant: one that was chosen again, or read anew. Who has taken the
    * upload over meanwhile loses it. `mustMatch`: only with a file that has something in common with what is there. */
   resume(file = this.file, { mustMatch = false } = {}) {
-    if (this.state === "queued" || this.isActive || this.state === "done") return;
+    if (this.state === "queued" || this.isActive || OVER.has(this.state)) return;
     if (!file) {
       this.#become("lacking");
       return;
@@ -72,6 +73,12 @@ export class Task {
   cancel() {
     if (this.state === "done") return;
     this.#halt("cancelled", CANCELLED);
+  }
+
+  /** Stop, and do nothing more for it: what is there stays there. */
+  leave() {
+    this.pause();
+    this.#letGo();
   }
 
   /** It was not the right file, for this reason: somebody has to choose another one. */

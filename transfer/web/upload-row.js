@@ -7,12 +7,14 @@ import { sizeInWords } from "./wording.js";
 
 /**
  * One file's row. `act(row, label)` hears which of its buttons was pressed. `handle` is a way to its file, `trouble`
- * what is wrong with one that was chosen, `isLeaving` that it is cancelled unless the person takes it back.
+ * what is wrong with one that was chosen, `isLeaving` that it is cancelled unless the person takes it back, `wantsLogin` that it
+ * goes on by itself when they have logged in.
  */
 export class UploadRow {
   handle = null;
   trouble = "";
   isLeaving = false;
+  wantsLogin = false;
   pace = new Pace();
 
   constructor(task, act) {

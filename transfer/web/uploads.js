@@ -14,6 +14,7 @@ import { sizeInWords } from "./wording.js";
 
 const TAKING_BACK_MS = 8_000;
 const TOGETHER_MS = 400;
+const LOOK_AGAIN_MS = 3_000;
 const FOR_ALL = { "Pause all": ["Pause"], "Resume all": ["Resume", "Go on"], "Try all again": ["Try again"] };
 
 /** Fills `#uploads` of a page. `done()` hears that files have arrived, `refused(error)` of a lacking token;
@@ -25,7 +26,9 @@ export class Uploads {
   #rows;
   #telling = new Telling();
   #arrivals = null;
-  #wantingLogin = [];
+  #subject = null; // whose rows these are
+  #seen = new Map(); // from the id of an unfinished upload to when something last came of it, and whether more comes
+  #looking = null; // a timer
   #choosingFor = null; // a row that lacks its file
 
   constructor({ credentials = null, done = () => {}, refused = () => {}, makeRoom = () => null }) {
@@ -39,15 +42,32 @@ export class Uploads {
     forgetOldHandles();
   }
 
-  /** The caller is known now: take up what was refused for want of a token, and show what is unfinished. */
-  async goOn() {
-    for (const row of this.#wantingLogin.splice(0)) row.task.resume();
+  /** The caller is known now: take up what was refused for want of a token, and show what is unfinished. What another
+   * caller has begun here does not go on as this one's. */
+  async goOn({ subject }) {
+    if (this.#subject !== subject) this.#leaveAll();
+    this.#subject = subject;
+    for (const row of this.#rows.all) {
+      if (!row.wantsLogin) continue;
+      row.wantsLogin = false;
+      if (!row.isLeaving) row.task.resume();
+      this.#rows.look(row);
+    }
     await this.#showUnfinished();
+  }
+
+  #leaveAll() {
+    for (const row of this.#rows.all) {
+      clearTimeout(row.timer);
+      row.task.leave();
+      this.#rows.remove(row);
+    }
+    this.#queue.reconnect(); // who was shown on a connection stays who is calling
   }
 
   /** Whether this page is sending a file of this name. */
   isSending(name) {
-    return this.#rows.named(name).some((row) => row.task.isActive);
+    return this.#rows.named(name).some(({ task }) => task.state === "queued" || task.isActive);
   }
 
   // ------------------------------------------------------------------------------------------------------ taking files
@@ -57,11 +77,12 @@ export class Uploads {
     const isOpen = () => !byId("uploads").hidden;
     this.#offer(choose, pick, handlePicker(false));
     this.#offer(chooseFolder, pickFolder, handlePicker(true));
+    pickAgain.oncancel = () => (this.#choosingFor = null);
     pickAgain.onchange = () => this.#choseAgain(chosenIn(pickAgain)[0]);
     listenForDrops({ isOpen, take: (found) => this.#take(found) });
     window.addEventListener("offline", () => this.#queue.reconnect());
     document.addEventListener("visibilitychange", () => {
-      if (!document.hidden && isOpen()) this.#showUnfinished();
+      if (isOpen()) this.#showUnfinished();
     });
     window.addEventListener("beforeunload", (event) => {
       if (this.#rows.all.some((row) => row.task.isActive)) event.preventDefault();
@@ -86,6 +107,7 @@ export class Uploads {
 
   /** Send a file: it goes on with what is there of its name, unless that is being sent. */
   #add(name, file, handle) {
+    for (const row of this.#rows.named(name)) if (row.task.isUnreadable) this.#rows.remove(row);
     const before = this.#rows.named(name);
     const underWay = before.filter(({ task }) => task.state === "queued" || task.isActive);
     if (underWay.some(({ task }) => isSame(task.file, file))) return;
@@ -104,6 +126,8 @@ export class Uploads {
   // ------------------------------------------------------------------------------------------------ what is unfinished
 
   async #showUnfinished() {
+    clearTimeout(this.#looking);
+    if (document.hidden) return;
     try {
       const unfinished = await this.#queue.unfinished();
       this.#match(unfinished, await handlesOf(unfinished.map((upload) => upload.upload_id)));
@@ -115,18 +139,33 @@ export class Uploads {
 
   /** Have a row for each of these, and none for what is gone, or complete, or another caller's. */
   #match(unfinished, handles) {
+    this.#seen = new Map(unfinished.map((upload) => [upload.upload_id, this.#seenAgain(upload)]));
     const known = new Map(this.#rows.all.filter(({ isOver }) => !isOver).map((row) => [row.task.uploadId, row]));
-    const ids = new Set(unfinished.map((upload) => upload.upload_id));
-    for (const [uploadId, row] of known) if (row.task.state === "lacking" && !ids.has(uploadId)) this.#rows.remove(row);
+    for (const [uploadId, row] of known) if (row.task.state === "lacking" && this.#isElsewhere(row)) this.#rows.remove(row);
     for (const { upload_id: uploadId, name, size = null, offset } of unfinished) {
       const row = known.get(uploadId);
       if (row?.task.state === "lacking") row.task.durable = offset;
       if (row) this.#rows.look(row);
-      else if (!this.isSending(name)) {
+      else if (!this.isSending(name) && !this.#seen.get(uploadId).moves) {
         const task = this.#queue.add(null, { name, size, durable: offset, uploadId, changed: this.#hear });
         this.#rows.add(task, handles.get(uploadId));
       }
     }
+    const isOpen = ({ upload_id: id, name }) => !this.isSending(name) && this.#seen.get(id).isNews;
+    if (unfinished.some(isOpen)) this.#looking = setTimeout(() => this.#showUnfinished(), LOOK_AGAIN_MS);
+  }
+
+  #seenAgain({ upload_id: id, active }) {
+    const before = this.#seen.get(id);
+    const isNews = before?.active !== active;
+    return { active, isNews, moves: before && isNews ? before.moves + 1 : 0 };
+  }
+
+  /** Whether it is gone, or somebody is sending it. One move does not tell: it may have been this page, before it was
+   * loaded anew. */
+  #isElsewhere(row) {
+    const seen = this.#seen.get(row.task.uploadId);
+    return !seen || (seen.moves > 1 && row !== this.#choosingFor);
   }
 
   // --------------------------------------------------------------------------------------------------- what is pressed
@@ -145,8 +184,9 @@ export class Uploads {
     for (const row of this.#rows.all) {
       const { main, other } = row.standing(performance.now());
       if (label === "Remove finished" && row.isOver) this.#drop(row);
-      else if (label === "Cancel all" && !row.isOver && !row.isLeaving) this.#act(row, other);
-      else if (FOR_ALL[label]?.includes(main)) await this.#act(row, main);
+      else if (label === "Cancel all" && isToBeCancelled(row)) this.#act(row, other);
+      else if (main === "Go on" && FOR_ALL[label]?.includes(main)) await this.#act(row, main); // the browser may ask
+      else if (FOR_ALL[label]?.includes(main)) this.#act(row, main);
     }
   }
 
@@ -167,6 +207,7 @@ export class Uploads {
 
   #choseAgain(found) {
     const row = this.#choosingFor;
+    this.#choosingFor = null;
     if (!found || row.task.state !== "lacking") return;
     if (found.file.size === row.task.size) {
       this.#goOnWith(row, found.file, { mustMatch: true });
@@ -188,7 +229,7 @@ export class Uploads {
   #takeBack(row) {
     clearTimeout(row.timer);
     row.isLeaving = false;
-    row.task.resume();
+    if (!row.wantsLogin) row.task.resume();
     this.#rows.look(row);
   }
 
@@ -215,9 +256,20 @@ export class Uploads {
     row.heard = task.state;
     if (isNews && task.state === "done") this.#arrived(row);
     if (isNews && task.state === "failed") this.#failed(row);
+    if (row.known !== task.uploadId) this.#found(row);
     if (row.handle && row.kept !== task.uploadId) this.#keep(row);
     this.#rows.look(row);
   };
+
+  /** It turns out which upload it goes on with: that one has a row now. */
+  #found(row) {
+    const { uploadId } = row.task;
+    row.known = uploadId;
+    const twin = this.#rows.named(row.task.name).find((other) => other !== row && other.task.uploadId === uploadId);
+    if (uploadId === null || twin?.task.state !== "lacking") return;
+    row.handle ??= twin.handle;
+    this.#rows.remove(twin);
+  }
 
   #arrived(row) {
     this.#arrivals ??= setTimeout(() => this.#tellOfArrivals(), TOGETHER_MS);
@@ -240,7 +292,8 @@ export class Uploads {
     for (const row of this.#rows.all) {
       if (row !== refused && row.task.state !== "queued" && !row.task.isActive) continue;
       row.task.pause();
-      this.#wantingLogin.push(row);
+      row.wantsLogin = true;
+      this.#rows.look(row);
     }
     this.refused(error);
   }
@@ -260,6 +313,11 @@ export class Uploads {
   }
 }
 
+/** What another page or program has begun is cancelled by itself alone. */
+function isToBeCancelled({ task, isOver, isLeaving }) {
+  return !isOver && !isLeaving && task.state !== "lacking";
+}
+
 function isSame(one, other) {
   return one.size === other.size && one.lastModified === other.lastModified;
 }
@@ -267,6 +325,6 @@ function isSame(one, other) {
 /** In place of a task, for what cannot even be read. */
 function unreadable(name, error) {
   const failure = new Error(`it cannot be read: ${error.message}`);
-  const nothing = { pause() {}, resume() {}, cancel() {}, async drop() {} };
-  return { name, size: 0, durable: 0, uploadId: null, file: null, state: "failed", error: failure, ...nothing };
+  const nothing = { pause() {}, resume() {}, leave() {}, cancel() {}, async drop() {} };
+  return { isUnreadable: true, name, size: 0, durable: 0, uploadId: null, file: null, state: "failed", error: failure, ...nothing };
 }

@@ -28,6 +28,11 @@ export class View {
     return new View({ ...this, cursor: null, ...changes });
   }
 
+  /** The same for somebody who sees nothing above this folder. */
+  within(home) {
+    return this.folder.startsWith(home) ? this : this.with({ folder: home });
+  }
+
   /** Whether files stand in their folders. A search looks through all that are below this one. */
   get isByFolder() {
     return !this.isFlat && !this.search;
