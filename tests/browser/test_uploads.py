@@ -11,7 +11,8 @@ from playwright.async_api import Locator, Page, Route, expect
 
 from tests.end_to_end.conftest import Service
 from tests.end_to_end.scene import MIB, content, sha256
-from tests.links import Link
+from tests.end_to_end.test_page_client import hold_before
+from tests.links import Link, no_fault
 from tests.server import ServerProcess
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -195,6 +196,19 @@ async def test_cancelled_it_can_be_taken_back_or_is_gone(page: Page, service: Se
     await expect(page.locator("#sent li")).to_have_count(0)
     assert await service.unfinished() == []
     assert await page.evaluate("document.activeElement.id") == "choose"
+
+
+async def test_what_arrives_although_it_was_cancelled_says_so(page: Page, link: Link, service: Service) -> None:
+    await enter(page, link.url)
+    link.downstream.fault = hold_before(b'"complete"')
+    await page.locator("#pick").set_input_files([{"name": "a", "mimeType": "", "buffer": b"cargo"}])
+    await expect(page.locator("#table tbody th")).to_have_text(["a"])
+    await button(page, "Cancel: a").click()
+    state = row(page, "a").locator(".state")
+    await expect(state).to_have_text("cancelled, unless it has arrived already")
+    link.downstream.fault = no_fault
+    link.thaw()
+    await expect(state).to_contain_text("it arrived before it could be cancelled")
 
 
 async def test_all_are_paused_and_resumed_together(page: Page, link: Link, tmp_path: Path, source: Path) -> None:

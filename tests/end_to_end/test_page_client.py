@@ -14,7 +14,7 @@ import pytest
 from tests.end_to_end.conftest import Service, serving
 from tests.end_to_end.node import OPTION, found_node
 from tests.end_to_end.scene import MIB, content, sha256
-from tests.links import Fault, Happening, Link, Passage
+from tests.links import Fault, Happening, Link, Passage, no_fault
 from tests.tokens import request_link, token_for
 
 SCRIPT: Final = Path(__file__).with_name("page_client.mjs")
@@ -374,6 +374,24 @@ async def test_small_files_follow_one_another_without_waiting_for_answers(
     await run.end()
     assert link.connections == 1
     assert len(await service.names()) == 20
+
+
+async def test_a_small_file_that_is_cancelled_before_its_turn_is_not_sent(
+    node: str, folder: Path, link: Link, service: Service, tmp_path: Path
+) -> None:
+    sources = [tmp_path / f"{number}" for number in range(6)]
+    for source in sources:
+        source.write_bytes(content(MIB, seed=int(source.name)))
+    link.downstream.fault = hold_before(b'"complete"')
+    run = await start(node, folder, link.url, *sources)
+    await link.until(lambda link: link.upstream_bytes > 4 * MIB)
+    await run.say(cancel="4")
+    link.downstream.fault = no_fault
+    link.thaw()
+    for _ in range(5):
+        await run.completed()
+    await run.end()
+    assert sorted(await service.names()) == ["0", "1", "2", "3", "5"]
 
 
 async def test_small_files_survive_a_break_and_one_that_is_refused(

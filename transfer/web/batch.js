@@ -17,18 +17,23 @@ export class Batch {
     Object.assign(this, { connection, settled });
   }
 
-  /** Send one, as soon as there is room. Rejects when the connection has ended, with Broken or Refused. */
-  async send(task) {
+  /** Send one, as soon as there is room, unless `signal` says before that it is not wanted. Returns whether it is on its
+   * way. Rejects when the connection has ended, with Broken or Refused. */
+  async send(task, signal) {
     const { file, header } = task;
     await this.#until(() => this.#count < MOST_UNANSWERED && this.#bytes + file.size <= WINDOW_BYTES);
+    if (signal.aborted) return false;
     let whole;
     try {
       whole = await wholeOf(file);
     } catch (error) {
       this.settled(task, { error });
-      return;
+      return true;
     }
+    if (signal.aborted) return false;
+    task.isOnItsWay = true;
     this.#follow(task, this.#sent(header, whole), file.size, whole.digest);
+    return true;
   }
 
   /** Wait for all answers. Rejects when the connection has ended before. */
@@ -54,6 +59,7 @@ export class Batch {
       if (error instanceof Refused && !error.retryable && error.code !== "closed") this.settled(task, { error });
       else this.#failure ??= error;
     } finally {
+      task.isOnItsWay = false;
       this.#count -= 1;
       this.#bytes -= size;
       this.#wake();

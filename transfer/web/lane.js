@@ -61,7 +61,8 @@ export class Lane {
       unanswered.delete(task);
       if (entry) this.#failures = 0;
       if (entry) task.finish(entry);
-      else if (!isLeft) task.fail(error);
+      else if (isLeft) task.stopped();
+      else task.fail(error);
     };
     const waiting = (error) => {
       for (const [task, signal] of unanswered) if (!signal.aborted) task.wait(error);
@@ -76,14 +77,19 @@ export class Lane {
   async #sendInARow(connection, unanswered, settled) {
     const batch = new Batch(connection, settled);
     for (const [task, signal] of unanswered) {
-      if (signal.aborted) unanswered.delete(task);
-      else await batch.send(task);
+      if (signal.aborted || !(await batch.send(task, signal))) this.#leave(task, unanswered);
     }
     for (let task; (task = this.source.takeSmall(this)); ) {
-      unanswered.set(task, task.begin());
-      await batch.send(task);
+      const signal = task.begin();
+      unanswered.set(task, signal);
+      if (!(await batch.send(task, signal))) this.#leave(task, unanswered);
     }
     await batch.end();
+  }
+
+  #leave(task, unanswered) {
+    unanswered.delete(task);
+    task.stopped();
   }
 
   // Try until it is done, or a final no comes; `waiting(error)` hears of each pause.

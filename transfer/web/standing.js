@@ -30,8 +30,8 @@ const STANDINGS = {
   paused: ({ task }) => ({ phase: "paused", text: `paused at ${progress(task)}`, main: "Resume", other: "Cancel" }),
   lacking: (row) => ({ phase: "paused", text: lacking(row), main: wayOn(row), other: "Cancel" }),
   failed: ({ task }) => ({ phase: "failed", text: failure(task.error), main: again(task), other: leave(task) }),
-  done: ({ task }) => ({ phase: "done", text: done(task), main: null, other: "Remove" }),
-  cancelled: () => ({ phase: "paused", text: "cancelled", main: null, other: "Remove" }),
+  done: (row) => ({ phase: "done", text: done(row), main: null, other: "Remove" }),
+  cancelled: () => ({ phase: "paused", text: "cancelled, unless it has arrived already", main: null, other: null }),
 };
 
 /** The last segment of the name that the server has given a file, where that is not the one that it was sent by; else null. */
@@ -39,9 +39,10 @@ export function newNameOf({ name, entry }) {
   return entry.name === name.normalize("NFC") ? null : lastSegment(entry.name);
 }
 
-function done(task) {
+function done({ task, isDropped }) {
   const newName = newNameOf(task);
-  return `done, ${newName ? `as ${newName}, ` : ""}${sizeInWords(task.size)}`;
+  const whatever = isDropped ? ": it arrived before it could be cancelled" : "";
+  return `done, ${newName ? `as ${newName}, ` : ""}${sizeInWords(task.size)}${whatever}`;
 }
 
 function sending({ task, pace }, now) {

@@ -24,6 +24,8 @@ export class Task {
   checked = 0;
   entry = null;
   error = null;
+  /** All of it was sent, and the server has not answered yet: it may arrive though it is stopped. */
+  isOnItsWay = false;
   #queue;
   #options;
   #sending = null;
@@ -135,6 +137,12 @@ export class Task {
     this.#queue.withdraw(this);
     this.#letGo();
     this.#become("done", { entry, durable: this.size, error: null });
+  }
+
+  /** It was stopped, and nothing more is to be heard of it. */
+  stopped() {
+    this.isOnItsWay = false;
+    this.changed(this);
   }
 
   fail(error) {

@@ -8,13 +8,14 @@ import { sizeInWords } from "./wording.js";
 /**
  * One file's row. `act(row, label)` hears which of its buttons was pressed. `handle` is a way to its file, `trouble`
  * what is wrong with one that was chosen, `isLeaving` that it is cancelled unless the person takes it back, `wantsLogin` that it
- * goes on by itself when they have logged in.
+ * goes on by itself when they have logged in, and `isDropped` that only the server's answer is waited for.
  */
 export class UploadRow {
   handle = null;
   trouble = "";
   isLeaving = false;
   wantsLogin = false;
+  isDropped = false;
   pace = new Pace();
 
   constructor(task, act) {

@@ -235,6 +235,11 @@ export class Uploads {
 
   async #drop(row) {
     clearTimeout(row.timer);
+    if (row.task.isOnItsWay) {
+      row.isDropped = true;
+      row.task.cancel();
+      return;
+    }
     this.#rows.remove(row);
     if (row.isOver || row.task.error?.code === "superseded") return; // what somebody else sends is theirs
     row.task.cancel();
@@ -256,6 +261,7 @@ export class Uploads {
     row.heard = task.state;
     if (isNews && task.state === "done") this.#arrived(row);
     if (isNews && task.state === "failed") this.#failed(row);
+    if (row.isDropped && task.state === "cancelled" && !task.isOnItsWay) this.#rows.remove(row);
     if (row.known !== task.uploadId) this.#found(row);
     if (row.handle && row.kept !== task.uploadId) this.#keep(row);
     this.#rows.look(row);
