@@ -205,6 +205,14 @@ async def test_an_upload_that_the_end_of_the_token_has_cut_goes_on_after_the_nex
         assert link.upstream_bytes < size + cut, "what was acknowledged is not sent again"
 
 
+async def test_who_only_looks_on_hears_that_the_token_is_over(page: Page, service: Service, alice: Secret) -> None:
+    await expect(page.locator(".file")).to_have_count(1)
+    async with page.expect_response("**/events", timeout=PATIENCE * 1_000):
+        await service.store.grants.revoke(alice.grant_id)
+    await expect(page.locator("#refusal")).to_contain_text("Log in again: ")
+    await expect(page.locator("#files")).to_be_hidden()
+
+
 async def test_what_is_cancelled_while_nobody_is_logged_in_is_not_sent_and_what_waits_says_so(
     page: Page, service: Service, alice: Secret
 ) -> None:

@@ -32,7 +32,8 @@ const files = new Files({
   failed: complain,
 });
 const arriving = new Arriving((name) => uploads.isSending?.(name) ?? false);
-const live = new Live(hear);
+const live = new Live({ heard: hear, refused: checkLogin });
+let subject = null; // who is shown
 let trying = 0; // a timer, while something fails that may pass
 
 /** Ask who this is, and show what they may do. */
@@ -42,6 +43,17 @@ async function enter() {
   } catch (error) {
     if (wantsLogin(error)) askForToken(null);
     else complain(error);
+  }
+}
+
+/** The server refuses what it has given before: the login may be over, or another one's. */
+async function checkLogin() {
+  try {
+    const who = await ask("/whoami");
+    if (who.subject !== subject) await greet(who);
+  } catch (error) {
+    if (wantsLogin(error)) askForToken(error);
+    else console.info(`who this is, is not known just now: ${reason(error)}`);
   }
 }
 
@@ -57,6 +69,7 @@ async function identity() {
 }
 
 async function greet(who) {
+  subject = who.subject;
   const isKnown = who.kind !== "anonymous";
   byId("who").textContent = isKnown ? `You are ${who.subject}` : "This server asks nobody for a token";
   if (who.expires) byId("who").append(`, until ${timeInWords(who.expires)}`);

@@ -4,15 +4,16 @@
 const FIRST_PAUSE_MS = 2_000;
 const LONGEST_PAUSE_MS = 60_000;
 
-/** Reads `/events` until it is closed. `heard(event)` hears of each, as docs/protocol.md describes them. */
+/** Reads `/events` until it is closed. `heard(event)` hears of each, as docs/protocol.md describes them; `refused()` when the
+ * server refuses. */
 export class Live {
   #isWanted = false;
   #source = null;
   #timer = 0;
   #pause = FIRST_PAUSE_MS;
 
-  constructor(heard) {
-    this.heard = heard;
+  constructor({ heard, refused }) {
+    Object.assign(this, { heard, refused });
     document.addEventListener("visibilitychange", () => this.#isWanted && this.#connect());
   }
 
@@ -47,5 +48,6 @@ export class Live {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#connect(), this.#pause);
     this.#pause = Math.min(LONGEST_PAUSE_MS, 2 * this.#pause);
+    this.refused();
   }
 }
