@@ -237,6 +237,19 @@ async def test_a_restart_of_the_server_is_survived(page: Page, tmp_path: Path, s
         assert link.upstream_bytes < SIZE + CUT
 
 
+async def test_who_listens_hears_how_it_gets_on(page: Page, link: Link, source: Path) -> None:
+    await enter(page, link.url)
+    await held(page, link, source)
+    news = page.locator("#news")
+    await expect(news).to_have_text("25 % of what is sent has arrived")
+    link.refusing = True
+    link.cut()
+    await expect(news).to_have_text("sending waits for the network")
+    link.thaw()
+    link.refusing = False
+    await expect(news).to_contain_text(re.compile("sending goes on|a.bin has arrived"))
+
+
 async def test_where_nothing_gets_through_any_more_it_says_so_and_goes_on_by_itself(
     page: Page, link: Link, service: Service, source: Path
 ) -> None:

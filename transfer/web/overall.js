@@ -6,13 +6,14 @@ import { sizeInWords } from "./wording.js";
 
 const COUNT = new Intl.NumberFormat();
 
-/** Fills an element. `act(label)` hears which of its buttons was pressed. */
+/** Fills an element. `act(label)` hears which of its buttons was pressed, and `progressed(share, secondsLeft)` how much of all
+ * is there while some is sent. */
 export class Overall {
   #pace = new Pace();
   #buttons = new Map();
 
-  constructor(place, act) {
-    this.place = place;
+  constructor(place, { act, progressed }) {
+    Object.assign(this, { place, progressed });
     this.bar = element("progress", { ariaLabel: "All files: how much has arrived", value: 0 });
     this.sum = element("p", { className: "sum" });
     const actions = element("div", { className: "actions", role: "group", ariaLabel: "All files" });
@@ -36,7 +37,9 @@ export class Overall {
     else this.#pace.forget();
     this.bar.max = sum.size || 1;
     this.bar.value = sum.size ? sum.durable : 0;
-    const text = inWords(sum, hiddenCount, this.#pace.speed(now));
+    const speed = this.#pace.speed(now);
+    if (sum.sending && speed) this.progressed(sum.durable / sum.size, (sum.size - sum.durable) / speed);
+    const text = inWords(sum, hiddenCount, speed);
     if (this.sum.textContent !== text) this.sum.textContent = text;
     this.#offer("Pause all", sum.going + sum.queued > 1);
     this.#offer("Resume all", sum.resumable > 1);

@@ -6,7 +6,8 @@ import { UploadRow } from "./upload-row.js";
 
 const LOOK_MS = 150;
 
-/** `act(row, label)` hears what is pressed in a row, `actOnAll(label)` what is pressed for all. */
+/** `act(row, label)` hears what is pressed in a row, `actOnAll(label)` what is pressed for all, and
+ * `progressed(share, secondsLeft)` how it gets on with all. */
 export class Rows {
   #rows = new Map(); // by their tasks
   #named = new Map();
@@ -16,9 +17,9 @@ export class Rows {
   #changed = new Set();
   #timer = null;
 
-  constructor({ list, overall, choose }, { act, actOnAll }) {
+  constructor({ list, overall, choose }, { act, actOnAll, progressed }) {
     this.#list = new RowList(list);
-    this.#overall = new Overall(overall, actOnAll);
+    this.#overall = new Overall(overall, { act: actOnAll, progressed });
     this.#refuge = choose;
     this.act = act;
   }

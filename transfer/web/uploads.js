@@ -37,6 +37,7 @@ export class Uploads {
     this.#rows = new Rows(this.#controls, {
       act: (row, label) => this.#act(row, label),
       actOnAll: (label) => this.#actOnAll(label),
+      progressed: (share, secondsLeft) => this.#telling.progressed(share, secondsLeft),
     });
     this.#listen();
     forgetOldHandles();
@@ -60,6 +61,7 @@ export class Uploads {
     for (const row of this.#rows.all) {
       clearTimeout(row.timer);
       row.task.leave();
+      this.#telling.changed(row.task);
       this.#rows.remove(row);
     }
     this.#queue.reconnect(); // who was shown on a connection stays who is calling
@@ -243,6 +245,7 @@ export class Uploads {
     this.#rows.remove(row);
     if (row.isOver || row.task.error?.code === "superseded") return; // what somebody else sends is theirs
     row.task.cancel();
+    this.#telling.changed(row.task);
     this.#forget(row);
     try {
       await row.task.drop();
@@ -259,6 +262,7 @@ export class Uploads {
     if (!row) return;
     const isNews = task.state !== row.heard;
     row.heard = task.state;
+    if (isNews) this.#telling.changed(task);
     if (isNews && task.state === "done") this.#arrived(row);
     if (isNews && task.state === "failed") this.#failed(row);
     if (row.isDropped && task.state === "cancelled" && !task.isOnItsWay) this.#rows.remove(row);
