@@ -6,10 +6,11 @@ from urllib.parse import urlsplit
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import BrowserContext, FilePayload, Locator, Page, Request, expect
+from playwright.async_api import BrowserContext, Locator, Page, Request, expect
 
 from bench.filled import add_files, name_at
 from tests.browser.test_login import log_in
+from tests.browser.test_pages import payload
 from tests.end_to_end.conftest import Service, small
 from tests.end_to_end.scene import sha256
 from tests.server import http_client, running
@@ -133,6 +134,16 @@ async def test_a_folder_shows_what_is_in_it_and_the_way_back_leads_out(page: Pag
     await expect(page.locator("#table tbody th")).to_have_text(["photos/", "e.txt"])
 
 
+async def test_two_quick_clicks_lead_to_the_next_page_once(page: Page, many: str) -> None:
+    await page.goto(f"{many}/?all&sort=name")
+    await expect(page.locator(".file")).to_have_count(PAGE)
+    await page.evaluate("document.getElementById('next').click(); document.getElementById('next').click()")
+    await expect(page.locator(".file").first.locator("th")).to_have_text(name_at(PAGE))
+    await expect(page.locator("#place")).to_have_text("Page 2")
+    await page.go_back()
+    await expect(page.locator("#place")).to_have_text("Page 1")
+
+
 async def test_a_search_looks_below_the_folder_that_is_open(page: Page, service: Service) -> None:
     await keep(service, "photos/2026/cat.jpg", "photos/2025/dog.jpg", "cat.txt")
     await page.goto(f"{service.url}/?in=photos/")
@@ -233,7 +244,7 @@ async def test_who_sends_a_file_of_a_name_that_is_on_its_way_out_has_it_in_its_p
     await page.clock.install()
     await page.goto(service.url)
     await page.get_by_role("button", name="Delete: a").click()
-    await page.locator("#pick").set_input_files(FilePayload(name="A", mimeType="", buffer=content))
+    await page.locator("#pick").set_input_files(payload("A", content))
     await expect(page.locator("#sent .done .state")).to_contain_text("done,")
     await page.clock.fast_forward(UNDO)
     await expect(page.locator("#table tbody th")).to_have_text(["A"])
@@ -244,7 +255,7 @@ async def test_who_sends_a_file_of_a_name_that_is_on_its_way_out_has_it_in_its_p
 async def test_a_file_that_got_another_name_says_so(page: Page, service: Service) -> None:
     await keep(service, "a.txt")
     await page.goto(service.url)
-    await page.locator("#pick").set_input_files(FilePayload(name="a.txt", mimeType="", buffer=b"another"))
+    await page.locator("#pick").set_input_files(payload("a.txt", b"another"))
     await expect(page.locator("#sent .done .state")).to_contain_text("done, as a (2).txt")
     await expect(page.locator("#news")).to_have_text("a.txt has arrived as a (2).txt")
 

@@ -9,6 +9,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Locator, Page, Route, expect
 
+from tests.browser.test_pages import payload
 from tests.end_to_end.conftest import Service
 from tests.end_to_end.scene import MIB, content, sha256
 from tests.end_to_end.test_page_client import hold_before
@@ -74,6 +75,10 @@ async def held(page: Page, link: Link, *sources: Path, at: int = CUT) -> None:
     await send(page, *sources)
     await link.until(lambda link: link.upstream_bytes >= at)
     await expect(row(page, sources[0].name).locator(".state")).to_contain_text(SOME)
+
+
+def grow(source: Path) -> None:
+    source.write_bytes(content(SIZE) + bytes(3 * MIB))
 
 
 def row(page: Page, name: str) -> Locator:
@@ -201,7 +206,7 @@ async def test_cancelled_it_can_be_taken_back_or_is_gone(page: Page, service: Se
 async def test_what_arrives_although_it_was_cancelled_says_so(page: Page, link: Link, service: Service) -> None:
     await enter(page, link.url)
     link.downstream.fault = hold_before(b'"complete"')
-    await page.locator("#pick").set_input_files([{"name": "a", "mimeType": "", "buffer": b"cargo"}])
+    await page.locator("#pick").set_input_files(payload("a", b"cargo"))
     await expect(page.locator("#table tbody th")).to_have_text(["a"])
     await button(page, "Cancel: a").click()
     state = row(page, "a").locator(".state")
@@ -348,6 +353,27 @@ async def test_a_file_that_could_not_be_read_can_be_chosen_once_more(
     await sent(page)
     await expect(page.locator("#sent li")).to_have_count(1)
     assert await service.stored("a.bin") == content(SIZE)
+
+
+async def test_when_the_file_is_chosen_again_and_has_grown_its_row_tells_the_new_size(
+    page: Page, link: Link, source: Path
+) -> None:
+    await enter(page, link.url)
+    await held(page, link, source)
+    await button(page, "Pause: a.bin").click()
+    grow(source)
+    await send(page, source)
+    await expect(row(page, "a.bin").locator(".size")).to_have_text("9.4 MB")
+    await expect(row(page, "a.bin").locator("progress")).to_have_attribute("max", str(SIZE + 3 * MIB))
+
+
+async def test_a_picker_that_fails_says_so(page: Page, service: Service) -> None:
+    await enter(
+        page, service.url, pickers="window.showOpenFilePicker = () => Promise.reject(new Error('no, not here'))"
+    )
+    await button(page, "Choose files").click()
+    await expect(row(page, "What was chosen").locator(".state")).to_have_text("It cannot be read: no, not here.")
+    await expect(page.locator("#news")).to_contain_text("no, not here")
 
 
 async def test_another_file_does_not_take_the_place_of_the_one_that_was_begun(

@@ -13,7 +13,7 @@ const { Queue, upload } = await import(pathToFileURL(join(folder, "client.js")))
 
 const say = (fields) => console.log(JSON.stringify(fields));
 const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
-const { alone, uploadId, mustMatch, ...options } = JSON.parse((await lines.next()).value); // a token has no place in a command
+const { alone, uploadId, mustMatch, pauseAt, ...options } = JSON.parse((await lines.next()).value); // a token has no place in a command
 options.longestPause = 20;
 
 async function opened(path) {
@@ -40,13 +40,22 @@ async function sendAlone(path) {
   await sent.then((complete) => say({ complete }), (error) => say({ refused: error.code, message: error.message }));
 }
 
+/** Say how it stands; who is told to, pauses at once when it stands so for the first time. */
+function hear(task) {
+  say(told(task));
+  if (task.state !== pauseAt || paused.has(task)) return;
+  paused.add(task);
+  task.pause();
+}
+const paused = new Set();
+
 /** All of them by a queue. */
 async function sendTogether() {
   const queue = new Queue({ connections: 1, ...options });
   const tasks = new Map();
   for (const path of paths) {
     const name = basename(path);
-    tasks.set(name, queue.add(await opened(path), { name, uploadId, mustMatch, changed: (task) => say(told(task)) }));
+    tasks.set(name, queue.add(await opened(path), { name, uploadId, mustMatch, changed: hear }));
   }
   for await (const line of lines) {
     const [[what, name]] = Object.entries(JSON.parse(line));

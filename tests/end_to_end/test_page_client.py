@@ -443,6 +443,17 @@ async def test_paused_it_keeps_what_is_there_and_resumed_it_goes_on(
     assert link.upstream_bytes < SIZE + WINDOW + MIB
 
 
+async def test_who_pauses_it_when_it_hears_that_it_begins_has_it_paused(
+    node: str, folder: Path, link: Link, service: Service, source: Path
+) -> None:
+    run = await start(node, folder, link.url, source, pauseAt="connecting")
+    while (await run.until("state"))["state"] != "paused":
+        pass
+    await run.end()
+    assert link.connections == 0
+    assert await service.names() == []
+
+
 @pytest.mark.parametrize("is_known", [True, False], ids=["its id is known", "its id is not known yet"])
 async def test_cancelled_nothing_of_it_stays(
     node: str, folder: Path, link: Link, service: Service, source: Path, is_known: bool

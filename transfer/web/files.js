@@ -24,6 +24,7 @@ export class Files {
   #again = 0;
   #refreshed = 0;
   #page = null;
+  #isTurning = false;
 
   constructor({ remove, isLeftOut, shown, failed }) {
     Object.assign(this, { remove, isLeftOut, shown, failed, view: new View() });
@@ -199,9 +200,12 @@ export class Files {
 
   // Back leads over the cursors of the pages before; who has come by an address begins at the first.
   async #turn(direction) {
+    if (this.#isTurning) return; // what comes after the next page, only that page tells
+    this.#isTurning = true;
     const trail = this.#trail;
     if (direction > 0) await this.go({ cursor: this.#page.next }, [...trail, this.view.cursor]);
     else await this.go({ cursor: trail.at(-1) ?? null }, trail.slice(0, -1));
+    this.#isTurning = false;
     announce(byId("place").textContent);
     byId("files").scrollIntoView();
     byId("files-title").focus({ preventScroll: true });

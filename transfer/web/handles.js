@@ -15,10 +15,11 @@ export async function forgetHandle(uploadId) {
 /** The handles of these uploads, as far as there are some. */
 export async function handlesOf(uploadIds) {
   const found = new Map();
-  for (const uploadId of uploadIds) {
-    const record = await inStore("readonly", (store) => store.get(uploadId));
-    if (record) found.set(uploadId, record.handle);
-  }
+  await inStore("readonly", (store) => {
+    for (const uploadId of uploadIds) {
+      store.get(uploadId).onsuccess = ({ target: { result } }) => result && found.set(uploadId, result.handle);
+    }
+  });
   return found;
 }
 

@@ -38,6 +38,7 @@ export class Lane {
 
   async #send(task) {
     const signal = task.begin();
+    if (signal.aborted) return; // by who heard that it begins
     const sending = task.sending(() => (this.#failures = 0));
     const leave = () => {
       if (signal.reason === CANCELLED) this.#connection?.send({ type: "cancel" }); // before its id is known, too

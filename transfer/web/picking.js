@@ -19,7 +19,7 @@ export function handlePicker(isFolder) {
 export function dropped(transfer) {
   const items = [...transfer.items].filter((item) => item.kind === "file");
   const waysIn = items.map((item) => ({
-    handle: item.getAsFileSystemHandle?.(),
+    handle: item.getAsFileSystemHandle?.().catch(() => null), // what is no file of a disk has none
     entry: item.webkitGetAsEntry?.(),
     file: item.getAsFile(),
   }));
@@ -56,7 +56,7 @@ async function unlessLeft(asking) {
 
 async function* allIn(waysIn) {
   for (const { handle, entry, file } of waysIn) {
-    const known = await handle?.catch(() => null); // what is no file of a disk has none
+    const known = await handle;
     if (known) yield* inHandle(known, known.name);
     else if (entry) yield* inEntry(entry, entry.name);
     else if (file) yield { name: file.name, file };

@@ -63,7 +63,7 @@ export class Task {
       this.#become("lacking");
       return;
     }
-    if (file !== this.file) this.#letGo();
+    if (file !== this.file || this.state === "failed") this.#letGo(); // what is known of the file may be what was wrong
     Object.assign(this, { file, size: file.size, error: null });
     this.#options.mustMatch = mustMatch;
     this.#sending?.takeOver();

@@ -45,6 +45,7 @@ export class UploadRow {
     if (!this.made) return;
     const { phase, text, main, other } = this.standing(now);
     this.made.className = phase;
+    this.#drawSize(task);
     this.bar.value = task.state === "done" ? this.bar.max : task.durable;
     show(phase !== "done", this.bar);
     if (this.state.textContent !== text) this.state.textContent = text;
@@ -53,9 +54,9 @@ export class UploadRow {
   }
 
   #make() {
-    const { name, size, durable } = this.task;
-    const ariaLabel = `${name}: how much has arrived`;
-    this.bar = element("progress", { max: size || Math.max(1, durable), value: 0, ariaLabel });
+    const { name } = this.task;
+    this.bar = element("progress", { value: 0, ariaLabel: `${name}: how much has arrived` });
+    this.size = element("span", { className: "size" });
     this.state = element("span", { className: "state" });
     this.main = this.#button();
     this.other = this.#button();
@@ -63,11 +64,18 @@ export class UploadRow {
       "li",
       {},
       element("span", { className: "name", dir: "auto" }, name),
-      element("span", { className: "size" }, size === null ? "" : sizeInWords(size)),
+      this.size,
       this.bar,
       this.state,
       element("span", { className: "actions" }, this.main, this.other),
     );
+  }
+
+  // The file may be chosen again, and be another one then.
+  #drawSize({ size, durable }) {
+    this.bar.max = size || Math.max(1, durable);
+    const text = size === null ? "" : sizeInWords(size);
+    if (this.size.textContent !== text) this.size.textContent = text;
   }
 
   #button() {

@@ -97,14 +97,28 @@ export class Uploads {
   }
 
   async #take(found) {
+    try {
+      await this.#takeAll(found);
+    } catch (error) {
+      this.#addUnreadable("What was chosen", error);
+    }
+  }
+
+  async #takeAll(found) {
     const folder = this.folder;
     for await (const { name, file, handle, error } of found) {
       const whole = folder + name;
       const room = error ? null : this.makeRoom(whole);
       if (room) await room; // an `await` for nothing is a turn for each of many files
-      if (error) this.#rows.add(unreadable(whole, error));
+      if (error) this.#addUnreadable(whole, error);
       else this.#add(whole, file, handle);
     }
+  }
+
+  #addUnreadable(name, error) {
+    const task = unreadable(name, error);
+    this.#rows.add(task);
+    this.#telling.failed(name, reason(task.error));
   }
 
   /** Send a file: it goes on with what is there of its name, unless that is being sent. */
@@ -174,6 +188,7 @@ export class Uploads {
 
   async #act(row, label) {
     if (label === "Pause") row.task.pause();
+    else if (label === "Try again" && row.handle) await this.#goOnByHandle(row); // what was read may be another file now
     else if (label === "Resume" || label === "Try again" || label === "Take it back") row.task.resume();
     else if (label === "Go on") await this.#goOnByHandle(row);
     else if (label === "Choose the file") this.#chooseAgain(row);
@@ -187,7 +202,7 @@ export class Uploads {
       const { main, other } = row.standing(performance.now());
       if (label === "Remove finished" && row.isOver) this.#drop(row);
       else if (label === "Cancel all" && isToBeCancelled(row)) this.#act(row, other);
-      else if (main === "Go on" && FOR_ALL[label]?.includes(main)) await this.#act(row, main); // the browser may ask
+      else if (row.handle && FOR_ALL[label]?.includes(main)) await this.#act(row, main); // the browser may ask
       else if (FOR_ALL[label]?.includes(main)) this.#act(row, main);
     }
   }
@@ -197,6 +212,7 @@ export class Uploads {
       this.#goOnWith(row, await fileOf(row.handle));
     } catch (error) {
       row.handle = null;
+      row.task.resume();
       row.trouble = `The file cannot be opened where it was (${reason(error)}): choose it again`;
       this.#rows.look(row);
     }
@@ -243,7 +259,10 @@ export class Uploads {
       return;
     }
     this.#rows.remove(row);
-    if (row.isOver || row.task.error?.code === "superseded") return; // what somebody else sends is theirs
+    if (row.isOver || row.task.error?.code === "superseded") {
+      row.task.leave(); // what somebody else sends is theirs
+      return;
+    }
     row.task.cancel();
     this.#telling.changed(row.task);
     this.#forget(row);
