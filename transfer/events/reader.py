@@ -6,6 +6,7 @@ or falls behind what is kept, is let go.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
 from enum import Enum
 from typing import Any, Final
 
@@ -19,13 +20,15 @@ MOST_AT_ONCE: Final = 256
 PAUSE_SECONDS: Final = 0.05
 """Between two sendings: what happens meanwhile goes together."""
 HEARTBEAT_SECONDS: Final = 15.0
-"""Of silence, after which something is sent: proxies cut what is idle, many after 60 s."""
+"""Without anything sent, after which something is, whatever has happened that nobody there may see: proxies cut what is
+idle, many after 60 s."""
 SLOW_SECONDS: Final = 30.0
 """How long a reader may take for what is sent at once."""
 Line = tuple[str, str]
 """An event's id, and its JSON."""
-Send = Callable[[Sequence[Line]], Awaitable[None]]
-"""Sends lines, or with none a sign of life; returns when they are on their way."""
+Send = Callable[[Sequence[Line], str], Awaitable[None]]
+"""Sends lines, or with none a sign of life; returns when they are on their way. The id is that of the last event that
+was looked at, seen by them or not: there they can go on."""
 
 
 class Ending(Enum):
@@ -54,7 +57,9 @@ class Reader:
     ) -> None:
         self._feed, self._watch, self._principal, self._after = feed, watch, principal, after
         self._heartbeat_seconds, self._slow_seconds = heartbeat_seconds, slow_seconds
-        self._ended: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
+        self._loop = asyncio.get_running_loop()
+        self._ended: asyncio.Future[Ending] = self._loop.create_future()
+        self._heartbeat_at = self._loop.time()
 
     def end(self, ending: Ending) -> None:
         """Have it end, if it has not yet."""
@@ -90,31 +95,31 @@ class Reader:
         try:
             if number is not None:
                 log.after(number, 1)
-                await self._sent(send, [])
+                await self._sent(send, [], number)
                 return number
         except Missed:
             pass
         now = log.last
         reset = ResetEvent(id=log.id_of(now), missed=self._after is not None)
-        await self._sent(send, [(reset.id, reset.to_json())])
+        await self._sent(send, [(reset.id, reset.to_json())], now)
         return now
 
     async def _send_next(self, number: int, send: Send) -> int:
-        """Send what comes after it, or a sign of life. Raises Missed, TimeoutError."""
-        try:
-            async with asyncio.timeout(self._heartbeat_seconds):
+        """Send what comes after it, or a sign of life when that is due. Raises Missed, TimeoutError."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(self._heartbeat_at):
                 await self._feed.news(number)
-        except TimeoutError:
-            await self._sent(send, [])
-            return number
         events = self._feed.log.after(number, MOST_AT_ONCE)
+        reached = events[-1].number if events else number
         texts = ((event.event_id, event.text_for(self._principal)) for event in events)
-        if lines := [(event_id, text) for event_id, text in texts if text is not None]:
-            await self._sent(send, lines)
-        await asyncio.sleep(PAUSE_SECONDS)
-        return events[-1].number if events else self._feed.log.last
+        lines = [(event_id, text) for event_id, text in texts if text is not None]
+        if lines or self._loop.time() >= self._heartbeat_at:
+            await self._sent(send, lines, reached)
+        await asyncio.sleep(PAUSE_SECONDS if len(events) < MOST_AT_ONCE else 0)  # who is behind catches up
+        return reached
 
-    async def _sent(self, send: Send, lines: Sequence[Line]) -> None:
+    async def _sent(self, send: Send, lines: Sequence[Line], reached: int) -> None:
         """Raises TimeoutError."""
         async with asyncio.timeout(self._slow_seconds):
-            await send(lines)
+            await send(lines, self._feed.log.id_of(reached))
+        self._heartbeat_at = self._loop.time() + self._heartbeat_seconds

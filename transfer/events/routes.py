@@ -37,7 +37,6 @@ HEADERS: Final = {
     "cache-control": "no-store",
     "x-accel-buffering": "no",  # nginx would keep events until it has many
 }
-HEARTBEAT: Final = b":\n\n"
 CLOSES: Final = {
     Ending.UNAUTHORIZED: (CloseCode.POLICY_VIOLATION, "unauthorized"),
     Ending.SPOKE: (CloseCode.POLICY_VIOLATION, "bad_message"),
@@ -106,7 +105,7 @@ class Events:
                 await farewell(websocket, *close)
 
 
-async def _send_frames(websocket: WebSocket, lines: Sequence[Line]) -> None:
+async def _send_frames(websocket: WebSocket, lines: Sequence[Line], _: str) -> None:
     """A frame each; the engine's pings are the sign of life."""
     with suppress(WebSocketDisconnect, WebSocketDisconnected):  # whoever receives hears of it, too
         for _, text in lines:
@@ -127,8 +126,9 @@ class EventStream(Response):
         self._reader, self._log = reader, log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_lines(lines: Sequence[Line]) -> None:
-            await send(_piece(b"".join(format_sse_event(id=event_id, data_str=text) for event_id, text in lines)))
+        async def send_lines(lines: Sequence[Line], reached: str) -> None:
+            block = b"".join(format_sse_event(id=event_id, data_str=text) for event_id, text in lines)
+            await send(_piece(block or format_sse_event(comment="", id=reached)))
 
         async def peer() -> Ending:
             await disconnected(receive)
@@ -147,5 +147,4 @@ class EventStream(Response):
 
 
 def _piece(block: bytes) -> Message:
-    """Events, or the comment that is a sign of life."""
-    return {"type": "http.response.body", "body": block or HEARTBEAT, "more_body": True}
+    return {"type": "http.response.body", "body": block, "more_body": True}

@@ -12,7 +12,7 @@ from transfer.access.principal import ANONYMOUS, Principal
 from transfer.access.watch import Watch
 from transfer.events.feed import Feed
 from transfer.events.log import EventLog
-from transfer.events.reader import Ending, Line, Reader
+from transfer.events.reader import MOST_AT_ONCE, Ending, Line, Reader
 
 ALICE = Principal(subject="alice", scopes=frozenset(["upload"]))
 
@@ -25,9 +25,11 @@ class Peer:
         self.takes = asyncio.Event()
         self.takes.set()
         self.left = asyncio.Event()
+        self.reached = ""
 
-    async def send(self, lines: Sequence[Line]) -> None:
+    async def send(self, lines: Sequence[Line], reached: str) -> None:
         self.taken.put_nowait(lines)
+        self.reached = reached
         await self.takes.wait()
 
     async def leaves(self) -> Ending:
@@ -68,6 +70,47 @@ async def test_silence_is_broken_by_a_sign_of_life(watch: Watch) -> None:
         reading = group.create_task(reader.run(peer.send, peer.leaves()))
         assert len(await peer.taken.get()) == 1
         assert [await peer.taken.get() for _ in range(3)] == [[], [], []]
+        peer.left.set()
+        assert await reading is Ending.LEFT
+
+
+async def test_a_sign_of_life_says_how_far_it_is_also_while_much_happens_that_nobody_there_sees(
+    watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("transfer.events.reader.PAUSE_SECONDS", 0)
+    feed, peer = Feed(1, EventLog("log")), Peer()
+
+    async def others() -> None:
+        while True:
+            feed.tell(Created(an_upload(1)))
+            await asyncio.sleep(0)
+
+    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        reader = Reader(feed, watch, ANONYMOUS, None, heartbeat_seconds=0.01)
+        reading = group.create_task(reader.run(peer.send, peer.leaves()))
+        assert len(await peer.taken.get()) == 1
+        busy = group.create_task(others())
+        reached = [0]
+        for _ in range(2):
+            assert await peer.taken.get() == []
+            reached.append(feed.log.number_of(peer.reached) or 0)
+        assert reached == sorted(set(reached))
+        busy.cancel()
+        peer.left.set()
+        assert await reading is Ending.LEFT
+
+
+async def test_who_takes_everything_at_once_catches_up_without_a_pause(
+    watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("transfer.events.reader.PAUSE_SECONDS", 3_600)
+    feed, peer = Feed(1, EventLog("log")), Peer()
+    for number in range(2 * MOST_AT_ONCE + 1):
+        feed.tell(Created(an_upload(number)))
+    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        reading = group.create_task(Reader(feed, watch, ALICE, "log-0").run(peer.send, peer.leaves()))
+        taken = [len(await peer.taken.get()) for _ in range(4)]
+        assert taken == [0, MOST_AT_ONCE, MOST_AT_ONCE, 1]
         peer.left.set()
         assert await reading is Ending.LEFT
 
