@@ -24,6 +24,8 @@ class Sight(Enum):
     """What is there afterwards, and not what was before."""
     VANISHES = 3
     """That what was there before is not any more."""
+    ENDS = 4
+    """That an upload is complete, and not what the file is."""
 
 
 def require_a_view(principal: Principal) -> None:
@@ -41,7 +43,9 @@ def sight_of(event: Event, principal: Principal) -> Sight:
             return _moved(before or upload.name, upload.name, principal) if shown else Sight.NOTHING
         case Completed(file, upload, unchanged):
             theirs = upload is not None and _is_shown(upload, principal) and principal.reaches(file.name)
-            return _if(theirs or (not unchanged and principal.may_read(file.name, file.owner)))
+            if principal.may_read(file.name, file.owner):
+                return _if(theirs or not unchanged)
+            return Sight.ENDS if theirs else Sight.NOTHING
         case Renamed(file, before):
             readable = principal.may("read") or file.owner == principal.subject
             return _moved(before, file.name, principal) if readable else Sight.NOTHING
@@ -77,7 +81,7 @@ def message(event: Event, sight: Sight, event_id: str) -> EventMessage:
         case Cancelled(upload, expired):
             return _of_upload(event_id, "cancelled", upload, expired=expired)
         case Completed():
-            return _completed(event_id, event)
+            return _completed(event_id, event, sight)
         case Renamed(file, before):
             if sight is Sight.VANISHES:
                 return FileEvent(event="deleted", id=event_id, name=before)
@@ -107,7 +111,7 @@ def _of_upload(
     )
 
 
-def _completed(event_id: str, event: Completed) -> UploadEvent:
+def _completed(event_id: str, event: Completed, sight: Sight) -> UploadEvent:
     file, upload = event.file, event.upload
     return UploadEvent(
         event="completed",
@@ -116,7 +120,7 @@ def _completed(event_id: str, event: Completed) -> UploadEvent:
         name=upload.name if upload is not None else file.name,
         size=file.size,
         offset=file.size,
-        owner=file.owner,
+        owner=upload.subject if upload is not None else file.owner,
         unchanged=event.unchanged or None,
-        file=file_entry(file),
+        file=file_entry(file) if sight is Sight.ALL else None,
     )

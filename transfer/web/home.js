@@ -124,7 +124,7 @@ window.addEventListener("pageshow", ({ persisted }) => persisted && enter());
 function hear(event) {
   if (event.type === "upload") arriving.hear(event);
   if (event.type === "reset") arriving.clear();
-  if (event.type === "upload" && event.event === "completed") deletions.spare(event.file.name);
+  if (event.event === "completed" && event.file) deletions.spare(event.file.name);
   const isOfFiles = event.type === "file" || event.type === "reset" || event.event === "completed";
   if (isOfFiles) files.refresh();
 }

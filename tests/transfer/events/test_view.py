@@ -9,7 +9,7 @@ from tests.transfer.events.test_log import a_file
 from transfer.access.principal import ANONYMOUS, Principal, Scope, Visit
 from transfer.events.view import Sight, message, require_a_view, sight_of
 from transfer.protocol.errors import Forbidden
-from transfer.protocol.events import FileEvent, UploadEvent
+from transfer.protocol.events import FileEvent, UploadEvent, key_of
 from transfer.protocol.names import Name
 
 ID = "abc-1"
@@ -62,6 +62,26 @@ def test_scopes_say_what_is_seen(scopes: list[Scope], theirs: set[str], of_other
         upload = Upload("1", file.name, 1, 0, owner)
         told = [seen(event, principal) for event in (Created(upload), Completed(file, upload), Deleted(file))]
         assert {event["event"] for event in told if event is not None} == wanted
+
+
+def test_of_the_end_of_somebody_elses_upload_an_administrator_learns_no_more_than_that_unless_they_may_read() -> None:
+    file = replace(a_file(1, note="x"), name=Name.parse("1 (2)"), owner="bob")
+    event = Completed(file, Upload("1", Name.parse("1"), 1, 1, "bob"))
+    key = key_of("1")
+    end = {
+        "type": "upload",
+        "event": "completed",
+        "id": ID,
+        "key": key,
+        "name": "1",
+        "size": 1,
+        "offset": 1,
+        "owner": "bob",
+    }
+    assert seen(event, alice("admin")) == end
+    read = seen(event, alice("admin", "read"))
+    assert read is not None
+    assert "file" in read
 
 
 def test_that_something_was_sent_again_is_nobodys_business_but_the_senders() -> None:
