@@ -117,9 +117,11 @@ async def test_a_number_of_before_a_restart_is_answered_with_a_word_to_list_agai
             assert [told(event) for event in await stream.until(name="e")] == [("completed", "e")]
 
 
-@pytest.mark.parametrize("after", ["", "7", "nonsense", "000000000000-1", "é", "-", "1" * 64])
-async def test_an_id_that_is_none_is_one_that_is_not_kept(service: Service, after: str) -> None:
-    async with service.http() as http, http.stream("GET", "/events", params={"after": after}) as answer:
+@pytest.mark.parametrize("after", ["", "7", "nonsense", "000000000000-1", "é", "-", "1" * 65])
+@pytest.mark.parametrize("place", ["header", "address"])
+async def test_an_id_that_is_none_is_one_that_is_not_kept(service: Service, after: str, place: str) -> None:
+    said = {"params": {"after": after}} if place == "address" else {"headers": {"Last-Event-ID": after.encode()}}
+    async with service.http() as http, http.stream("GET", "/events", **said) as answer:
         assert answer.status_code == 200
         async for line in answer.aiter_lines():
             if line.startswith("data"):
@@ -191,6 +193,25 @@ async def test_one_stream_too_many_is_refused_until_another_has_ended(service: S
         await service.log.until("session ended")
         async with hearing(service.url, way) as third:
             await third.until(type="reset")
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+async def test_what_pages_of_other_sites_show_is_no_stream(service: Service, site: str) -> None:
+    """As an image, which a browser asks for without `Origin`."""
+    with pytest.raises(Refused) as refused:
+        async with server_sent(service.url, headers={"Sec-Fetch-Site": site}):
+            pass
+    assert (refused.value.status, refused.value.problem["code"]) == (403, "forbidden")
+    for own in ({"Sec-Fetch-Site": "same-origin"}, {"Sec-Fetch-Site": "none"}):
+        async with server_sent(service.url, headers=own) as stream:
+            await stream.until(type="reset")
+
+
+@pytest.mark.parametrize("overrides", [{"allowed_origins": ("https://page.example",)}])
+async def test_an_allowed_page_of_another_site_has_the_stream(service: Service) -> None:
+    allowed = {"Origin": "https://page.example", "Sec-Fetch-Site": "cross-site"}
+    async with server_sent(service.url, headers=allowed) as stream:
+        await stream.until(type="reset")
 
 
 @each_way

@@ -15,7 +15,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from transfer.edge.origins import parse_origin
 
 METHODS: Final = ("GET", "HEAD", "PATCH", "POST", "DELETE")
-REQUEST_HEADERS: Final = ("Authorization", "Content-Type", "If-Match", "If-None-Match", "If-Range", "Range")
+REQUEST_HEADERS: Final = (
+    "Authorization",
+    "Content-Type",
+    "If-Match",
+    "If-None-Match",
+    "If-Range",
+    "Last-Event-ID",
+    "Range",
+)
 ANSWER_HEADERS: Final = ("ETag", "Content-Range", "Content-Disposition", "Repr-Digest", "Retry-After")
 
 

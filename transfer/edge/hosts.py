@@ -19,6 +19,8 @@ from transfer.problems import problem_response
 LOOPBACK_HOSTS: Final = ("localhost", "127.0.0.1", "[::1]")
 SAFE_METHODS: Final = frozenset(["GET", "HEAD", "OPTIONS"])
 EVENTS_PATH: Final = "/events"
+OTHER_SITES: Final = frozenset(["cross-site", "same-site"])
+"""What `Sec-Fetch-Site` says where another origin asks: the same site may have others, as on another port."""
 WEB_SCHEMES: Final = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 
 
@@ -38,17 +40,20 @@ class HostGuard:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        hosts, origins = headers.getlist("host"), headers.getlist("origin")
+        hosts = headers.getlist("host")
         own = origin_of(WEB_SCHEMES[scope["scheme"]], hosts[0]) if len(hosts) == 1 else None
         app = self._app
         if len(hosts) > 1 or (self._hosts is not None and (own is None or own.host not in self._hosts)):
             app = problem_response(421, "forbidden", "the Host header names another server than this one")
-        elif _matters(scope) and not all(self._is_welcome(parse_origin(text), own) for text in origins):
+        elif _matters(scope) and not self._is_welcome(scope, headers, own):
             app = problem_response(403, "forbidden", "web pages of this origin may not use this server")
         await app(scope, receive, send)
 
-    def _is_welcome(self, origin: Origin | None, own: Origin | None) -> bool:
-        return origin is not None and (origin == own or origin in self._allowed)
+    def _is_welcome(self, scope: Scope, headers: Headers, own: Origin | None) -> bool:
+        origins = [parse_origin(text) for text in headers.getlist("origin")]
+        if not origins and scope["path"] == EVENTS_PATH:
+            return headers.get("sec-fetch-site") not in OTHER_SITES
+        return all(origin is not None and (origin == own or origin in self._allowed) for origin in origins)
 
 
 def _matters(scope: Scope) -> bool:

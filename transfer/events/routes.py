@@ -27,7 +27,6 @@ from transfer.logs import SessionLog
 from transfer.pace.rates import Rates, caller_of
 from transfer.problems import PROBLEM_RESPONSES
 from transfer.protocol import limits
-from transfer.protocol.events import MAX_EVENT_ID
 from transfer.streamed import disconnected
 
 LOGGER: Final = "towline.events"
@@ -49,12 +48,8 @@ MAX_SPOKEN_BYTES: Final = limits.KIB
 STREAM_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
     200: {"description": "Events", "content": {"text/event-stream": {"schema": {"type": "string"}}}}
 }
-After = Annotated[
-    str | None, Query(max_length=MAX_EVENT_ID, description="the id of an event: what came after it is told first")
-]
-LastEventId = Annotated[
-    str | None, Header(max_length=MAX_EVENT_ID, description="the same, as browsers say it; it counts over `after`")
-]
+After = Annotated[str | None, Query(description="the id of an event: what came after it is told first")]
+LastEventId = Annotated[str | None, Header(description="the same, as browsers say it; it counts over `after`")]
 
 
 class Events:

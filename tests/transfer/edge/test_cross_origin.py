@@ -42,7 +42,7 @@ def varies(answer: httpx2.Response) -> set[str]:
 @pytest.mark.parametrize("origin", [PAGE, "http://localhost:3000"])
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PATCH", "POST", "DELETE"])
 async def test_a_preflight_of_an_allowed_page_is_answered(http: httpx2.AsyncClient, origin: str, method: str) -> None:
-    wanted = "authorization, content-type, if-none-match, if-range, range"
+    wanted = "authorization, content-type, if-none-match, if-range, last-event-id, range"
     fields = {"origin": origin, "access-control-request-method": method, "access-control-request-headers": wanted}
     answer = await http.options("/files/a", headers=fields)
     assert answer.status_code == 200
