@@ -1,15 +1,18 @@
 """`/events`: what happens on a server is told to who may see it, numbered, as it happens."""
 
 import asyncio
+import socket
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from storage.store import Store, UploadRequest
 from tests.end_to_end.conftest import Json, Peer, Service, eof, serving, small
-from tests.hearing import WAYS, Refused, Way, framed, hearing, server_sent
+from tests.hearing import PATIENCE, WAYS, Refused, Way, framed, hearing, server_sent
 from tests.tokens import bearer, token_for
 from tests.transfer.seeds import put
+from transfer.engine.http import HttpProtocol
 from transfer.protocol.events import key_of
 from transfer.protocol.limits import MIB
 from transfer.protocol.names import Name
@@ -160,6 +163,30 @@ async def test_a_token_that_is_revoked_ends_the_stream(service: Service, way: Wa
     await service.log.until("session ended")
     (ended,) = [event for event in service.log.events if event.get("mode") == "events"]
     assert (ended["principal"], ended["outcome"]) == ("alice", "unauthorized")
+
+
+async def test_a_reader_who_takes_nothing_is_cut_off_with_its_token(service: Service) -> None:
+    loop, token = asyncio.get_running_loop(), await token_for(service.store, "alice")
+    with socket.socket() as reader:
+        reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        reader.setblocking(False)
+        await loop.sock_connect(reader, ("127.0.0.1", service.port))
+        said = f"Host: 127.0.0.1\r\nAuthorization: Bearer {token.text}\r\n"
+        await loop.sock_sendall(reader, f"GET /events HTTP/1.1\r\n{said}\r\n".encode())
+        assert await loop.sock_recv(reader, 1) == b"H"
+        (connection,) = service.server.server_state.connections
+        transport = cast(HttpProtocol, connection).transport
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_096)
+        await asyncio.gather(*(put(service.store, f"{number}/{'x' * 200}") for number in range(100)))
+        async with asyncio.timeout(PATIENCE):
+            while not transport.get_write_buffer_size():  # noqa: ASYNC110 - a transport tells nobody
+                await asyncio.sleep(0)
+        await service.store.grants.revoke(token.grant_id)
+        await service.log.until("session ended")
+        heard = b""
+        while piece := await loop.sock_recv(reader, 65_536):
+            heard += piece
+    assert not heard.endswith(b"0\r\n\r\n")
 
 
 @each_way

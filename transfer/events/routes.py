@@ -136,8 +136,9 @@ class EventStream(Response):
             await send(_piece(format_sse_event(retry=RETRY_MILLISECONDS)))
             ending = await self._reader.run(send_lines, peer())
             log.ended(ending.value)
-        if ending is Ending.SLOW:
-            scope["extensions"][TRANSPORT].abort()
+        transport = scope["extensions"][TRANSPORT]
+        if ending is Ending.SLOW or (ending is Ending.UNAUTHORIZED and transport.get_write_buffer_size()):
+            transport.abort()  # who takes nothing would hold it on, and get the rest when they do
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
