@@ -92,6 +92,11 @@ class Connection:
         await self._wire.close()
         await self._http.__aexit__(*exc_info)
 
+    @property
+    def _most(self) -> int:
+        """How many connections a file alone may take."""
+        return MOST_CONNECTIONS if self._connections == "auto" else self._connections
+
     def _another_wire(self) -> AbstractAsyncContextManager[Wire]:
         return open_wire(self.server, self._credentials, tls=self._tls, congestion=self._congestion)
 
@@ -137,9 +142,9 @@ class Connection:
         header: UploadHeader,
         listener: Listener,
         open_wire: Opener | None = None,
-        most: int = MOST_CONNECTIONS,
+        most: int | None = None,
     ) -> Complete:
-        """Upload a source on the connection there is, or on another one; with `auto`, on at `most` so many."""
+        """Upload a source on the connection there is, or on another one, and on at `most` so many."""
         patience = Patience(self._give_up_after)
         if source.size is not None and source.size <= AT_ONCE_BYTES and not self._speed_limit.is_set:
             return await self._upload_small(source, header, patience, listener)
@@ -152,7 +157,7 @@ class Connection:
             self._speed_limit,
             self._another_wire,
             self._connections,
-            most,
+            most or self._most,
         )
         return await uploader.run()
 
@@ -201,7 +206,7 @@ class Connection:
                 return Failed(name=item.name, error=error)
 
         reader = SmallFileReader(items, header_of)
-        many = ManyUploads(reader, pipeline, upload_large, self._wire, self._another_wire, parallel)
+        many = ManyUploads(reader, pipeline, upload_large, self._wire, self._another_wire, parallel, self._most)
         async with aclosing(many.results()) as results:  # type: ignore[type-var]
             async for result in results:
                 on_event(result)

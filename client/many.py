@@ -1,8 +1,8 @@
 """Many uploads at once: the small files follow one another on one connection, each large one that is on its way has a
 connection of its own, with its own lease.
 
-There are at most so many connections as files at a time were asked for. Where fewer large files are on their way, each
-may take several (`client.growth`), so that all together stay as many as one alone would take.
+Each large file may take several connections (`client.growth`, or as many as were asked for), so that all together stay
+as many as one alone would take; where more files are on their way than that, each has one.
 """
 
 import asyncio
@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Final
 
 from client.errors import CannotConnect
-from client.growth import MOST_CONNECTIONS
 from client.kept_wire import KeptWire
 from client.lanes import Lanes, side_by_side
 from client.pipeline import Pipeline
@@ -27,7 +26,7 @@ UploadOne = Callable[[Item, Opener, int], Coroutine[None, None, Complete | Faile
 
 class ManyUploads:
     """`count` files at a time of those that the reader reads. `own` is the first connection; `open_another` opens those
-    beside it."""
+    beside it. One large file alone may take `most`."""
 
     def __init__(
         self,
@@ -37,9 +36,10 @@ class ManyUploads:
         own: KeptWire,
         open_another: Opener,
         count: int,
+        most: int,
     ) -> None:
         self._reader, self._upload_one = reader, upload_one
-        self._own, self._open_another, self._count = own, open_another, count
+        self._own, self._open_another, self._count, self._most = own, open_another, count, most
         self._pipeline = pipeline(self._small_files())
         self._lanes: Lanes[Complete | Failed] = Lanes()
         self._large: asyncio.Queue[Item | None] = asyncio.Queue()
@@ -54,7 +54,7 @@ class ManyUploads:
     async def _all(self) -> None:
         await side_by_side(self._first_lane, *[self._further_lane] * (self._count - 1))
         for item in self._given_back:
-            self._lanes.tell(await self._upload_one(item, self._own.exclusive, MOST_CONNECTIONS))
+            self._lanes.tell(await self._upload_one(item, self._own.exclusive, self._most))
 
     async def _first_lane(self) -> None:
         """The small files, then large ones like the others."""
@@ -89,7 +89,7 @@ class ManyUploads:
     def _fair_share(self) -> int:
         """How many connections each of those that are on their way, or soon are, may have."""
         waiting = self._large.qsize() - self._all_read
-        return MOST_CONNECTIONS // min(self._count, self._busy + waiting)
+        return max(1, self._most // min(self._count, self._busy + waiting))
 
     async def _small_files(self) -> AsyncIterator[list[SmallFile]]:
         """What the reader reads; what it finds else goes its own way."""

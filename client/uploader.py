@@ -41,7 +41,7 @@ Count = int | Literal["auto"]
 
 
 class Uploader:
-    """One upload. `open_wire` gives a connection that nobody else uses meanwhile, `open_another` one beside it; `auto`
+    """One upload. `open_wire` gives a connection that nobody else uses meanwhile, `open_another` one beside it; there
     are at `most` so many."""
 
     def __init__(
@@ -163,7 +163,7 @@ class Uploader:
         """How many connections there should be."""
         if self._connections == "auto":
             return 1 if self._growth is None else self._growth.wanted
-        return self._connections if self._source.seekable else 1
+        return min(self._connections, self._most) if self._source.seekable else 1
 
     @property
     def _to_divide(self) -> bool:

@@ -1,12 +1,14 @@
 """Many small files: pipelined, published in batches, each whole or not at all."""
 
+import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 import client
 from client.progress import Complete, Failed, Ready
-from tests.end_to_end.conftest import Peer, small
+from tests.end_to_end.conftest import PATIENCE, Peer, small
 from tests.end_to_end.scene import content, names, stored
 from tests.links import Link
 from tests.server import running
@@ -109,6 +111,36 @@ async def test_small_and_large_files_together(tmp_path: Path) -> None:
         assert all(isinstance(result, Complete) for result in results)
         assert await stored(url, "large.bin") == large.read_bytes()
         assert len(await names(url)) == 11
+
+
+async def test_connections_that_were_asked_for_are_shared_by_the_files_on_their_way(tmp_path: Path) -> None:
+    items = [client.Item(tmp_path / name, name) for name in ("one", "two")]
+    for item in items:
+        item.path.write_bytes(content(24 << 20))
+    async with (
+        running(Settings(data=tmp_path / "data")) as url,
+        Link("127.0.0.1", _port(url)) as link,
+        client.connect(link.url, connections=2) as connection,
+    ):
+        assert len([result async for result in connection.upload_many(items)]) == 2
+        assert link.connections == 2
+
+
+async def test_a_large_file_is_sent_while_others_are_still_looked_for(tmp_path: Path) -> None:
+    (large := tmp_path / "large.bin").write_bytes(content(2_000_000))
+    (small := tmp_path / "small.bin").write_bytes(b"small")
+    complete = asyncio.Event()
+
+    async def found() -> AsyncIterator[client.Item]:
+        yield client.Item(large, "large.bin")
+        async with asyncio.timeout(PATIENCE):
+            await complete.wait()
+        yield client.Item(small, "small.bin")
+
+    async with running(Settings(data=tmp_path / "data")) as url, client.connect(url) as connection:
+        async for result in connection.upload_many(found()):
+            assert isinstance(result, Complete)
+            complete.set()
 
 
 async def test_the_largest_small_file_does_not_wait_for_room_that_itself_takes(
