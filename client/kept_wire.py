@@ -30,6 +30,11 @@ class KeptWire:
                 await self.close()
                 raise
 
+    @property
+    def is_open(self) -> bool:
+        """Whether there is one, and neither side has begun to close it."""
+        return self._wire is not None and self._wire.is_open
+
     async def close(self) -> None:
         """Close it, if it is open."""
         self._wire = None

@@ -6,7 +6,8 @@ as many as one alone would take; where more files are on their way than that, ea
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from functools import partial
 from typing import Final
 
 from client.errors import CannotConnect
@@ -52,9 +53,15 @@ class ManyUploads:
         return self._lanes.results(self._all)
 
     async def _all(self) -> None:
-        await side_by_side(self._first_lane, *[self._further_lane] * (self._count - 1))
-        for item in self._given_back:
-            self._lanes.tell(await self._upload_one(item, self._own.exclusive, self._most))
+        others = [KeptWire(self._open_another) for _ in range(self._count - 1)]
+        try:
+            await side_by_side(self._first_lane, *[partial(self._large_files, wire) for wire in others])
+            taken = next((wire for wire in others if wire.is_open), self._own)
+            for item in self._left_over():
+                self._lanes.tell(await self._upload_one(item, taken.exclusive, self._most))
+        finally:
+            for wire in others:
+                await wire.close()
 
     async def _first_lane(self) -> None:
         """The small files, then large ones like the others."""
@@ -62,28 +69,25 @@ class ManyUploads:
             self._lanes.tell(result)
         await self._large_files(self._own)
 
-    async def _further_lane(self) -> None:
-        """Large files on a connection beside the first. Where no further one is taken, by the server or by who stands
-        before it, what is left is for the others."""
-        wire = KeptWire(self._open_another)
-        try:
-            await self._large_files(wire)
-        finally:
-            await wire.close()
-
     async def _large_files(self, wire: KeptWire) -> None:
+        """Where this connection is not taken beside others, by the server or by who stands before it, what is left is
+        for those."""
         while (item := await self._large.get()) is not None:
             self._busy += 1
             try:
                 self._lanes.tell(await self._upload_one(item, wire.exclusive, self._fair_share))
             except CannotConnect:
-                if wire is self._own:
-                    raise
                 self._given_back.append(item)
                 return
             finally:
                 self._busy -= 1
         self._large.put_nowait(None)
+
+    def _left_over(self) -> Iterator[Item]:
+        """What was given back, and all others where no connection was taken."""
+        yield from self._given_back
+        while (item := self._large.get_nowait()) is not None:
+            yield item
 
     @property
     def _fair_share(self) -> int:
