@@ -179,7 +179,8 @@ class Doctor:
             try:
                 async with self._open("/ws") as wire:
                     size = min(self.speed_bytes, max(1, room))
-                    return diagnosis.of_speed(await probes.upload_speed(wire, caller.prefix, message_bytes, size))
+                    speed = await probes.upload_speed(wire, http, caller.prefix, message_bytes, size)
+                    return diagnosis.of_speed(speed)
             except (InsufficientStorage, StorageFailure) as refused:
                 return diagnosis.of_full_disk(refused)
             except (Forbidden, QuotaExceeded, TooLarge):

@@ -9,7 +9,7 @@ import os
 import secrets
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, aclosing
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -36,6 +36,7 @@ REFUSALS: Final = (TransferError, CannotConnect, ConnectionBroken, TunnelClosed,
 EchoOpener = Callable[[], AbstractAsyncContextManager[Wire]]
 TRIPS: Final = 5
 MESSAGE_SECONDS: Final = 20.0
+DROP_SECONDS: Final = 5.0
 SIZES: Final = tuple(limits.KIB << doublings for doublings in range(11))
 """1 KiB to 1 MiB, which is what an upload sends."""
 ROUND_SECONDS: Final = 1.0
@@ -178,20 +179,29 @@ async def _still_there(wire: Wire, seconds: float) -> Idle:
 # ------------------------------------------------------------------------------------------------------------- speed
 
 
-async def upload_speed(wire: Wire, prefix: str, message_bytes: int, most_bytes: int) -> Speed:
-    """How fast bytes become durable: of an upload below the caller's `prefix` that is cancelled before it is a file.
-    Raises TransferError for who may not, or has no room, and ConnectionBroken."""
+async def upload_speed(wire: Wire, http: HttpApi, prefix: str, message_bytes: int, most_bytes: int) -> Speed:
+    """How fast bytes become durable: of an upload below the caller's `prefix` that is cancelled before it is a file; by
+    `http` where this is cancelled, or the connection breaks. Raises TransferError for who may not, or has no room, and
+    ConnectionBroken."""
     name = Name.parse(f"{prefix}towline-doctor-{secrets.token_hex(8)}")
     await wire.send(UploadHeader(name=name, size=most_bytes, resume=False))
     ready = await _answer(wire)
     assert isinstance(ready, ReadyMessage)
-    try:
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(_drop, http, ready.upload_id)
         rate = await _durable_rate(wire, min(ready.chunk_size, message_bytes), most_bytes)
-    finally:
         await wire.send(CancelMessage())
-    while not isinstance(await _answer(wire), CancelledMessage):
-        pass
+        while not isinstance(await _answer(wire), CancelledMessage):
+            pass
+        stack.pop_all()
     return Speed("upload", rate, "an upload that was cancelled; these bytes are durable")
+
+
+async def _drop(http: HttpApi, upload_id: str) -> None:
+    """Cancel an upload, where the server can be reached: else it goes when the server drops what is silent."""
+    with suppress(*REFUSALS):  # what led here says more
+        async with asyncio.timeout(DROP_SECONDS):
+            await http.cancel(upload_id)
 
 
 async def _durable_rate(wire: Wire, message_bytes: int, most_bytes: int) -> float:

@@ -1,5 +1,6 @@
 """`towline doctor`: what it finds on ways that are disturbed in the ways of real proxies, and on one that is not."""
 
+import asyncio
 import shutil
 import socket
 from collections.abc import AsyncIterator
@@ -12,8 +13,9 @@ import pytest
 
 import client
 from client.credentials import Credentials
-from client.http import WhoAmI
-from client.terminal import diagnosis, mending
+from client.errors import ConnectionBroken
+from client.http import HttpApi, WhoAmI
+from client.terminal import diagnosis, mending, probes
 from client.terminal.columns import width_of
 from client.terminal.diagnosis import Finding
 from client.terminal.doctor_command import Doctor, lines_of
@@ -21,8 +23,9 @@ from client.terminal.exchange import Exchange
 from client.terminal.probes import Sizes
 from client.tls import tls_context
 from client.token_sources import token_source
+from client.wire import open_wire
 from tests.client.command import Towline
-from tests.links import Link
+from tests.links import Link, Passage, after
 from tests.proxies import cuts_messages_over, gathers, keeps_streams, nginx, strips_upgrades
 from tests.server import CHECKOUT, running
 from tests.tls import Authority
@@ -84,6 +87,26 @@ async def test_a_download_is_measured_by_a_file_that_is_there(server: str) -> No
     assert found["download"].sentence.endswith("/s, by a part of a file that is there")
     assert found["upload"].sentence.endswith("these bytes are durable")
     assert problems(found) == []
+
+
+@pytest.mark.parametrize("broken", [True, False], ids=["the connection breaks", "Ctrl-C"])
+async def test_of_a_measurement_that_ends_half_way_nothing_stays_on_the_server(link: Link, *, broken: bool) -> None:
+    under_way = asyncio.Event()
+
+    def happens(passage: Passage) -> None:
+        under_way.set()
+        if broken:
+            passage.cut()
+
+    async with HttpApi(link.url) as http, open_wire(link.url) as wire:
+        link.upstream.fault = after(300_000, happens)
+        measuring = asyncio.create_task(probes.upload_speed(wire, http, "", 64 * KIB, 64 * MIB))
+        await under_way.wait()
+        if not broken:
+            measuring.cancel()
+        with pytest.raises(ConnectionBroken if broken else asyncio.CancelledError):
+            await measuring
+        assert await http.uploads() == []
 
 
 async def test_who_may_not_upload_is_measured_by_messages(tmp_path: Path) -> None:
