@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Final, NamedTuple, Self
 
-from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -16,6 +15,7 @@ from rich.text import Text
 
 from client.http import UnfinishedUpload
 from client.progress import Waiting
+from client.terminal.bar_line import ending
 from client.terminal.watched import RECENT_SECONDS, Row, Watched, sentence_of
 from client.terminal.wording import printable, size_words, time_words, waiting_words
 from transfer.protocol.events import EventMessage, FileEvent, ResetEvent, UploadEvent
@@ -129,7 +129,7 @@ class WatchScreen:
         table = Table.grid(_column(rest), *map(_column, columns), padding=(0, 1, 0, 0))
         for row in rows:
             parts = zip(_parts(row, layout, now), layout, strict=True)
-            table.add_row(end_of(printable(row.name), rest), *(part for part, width in parts if width))
+            table.add_row(ending(printable(row.name), rest), *(part for part, width in parts if width))
         return table
 
     def _summary(self, rows: list[Row], now: float) -> Text:
@@ -151,15 +151,6 @@ def on_stdout(server: str) -> WatchScreen:
 
 def _column(width: int) -> Column:
     return Column(no_wrap=True, overflow="ellipsis", width=width)
-
-
-def end_of(text: str, columns: int) -> str:
-    """As much of its end as fits, which is what tells names apart."""
-    if cell_len(text) <= columns:
-        return text
-    while cell_len(text) >= columns:
-        text = text[1:]
-    return f"…{text}"
 
 
 def _parts(row: Row, layout: Layout, now: float) -> tuple[RenderableType, ...]:
