@@ -36,6 +36,7 @@ class Outcome:
     message: str
 
 
+NAME_TAKEN_ADVICE: Final = "use --if-exists replace|rename, or another name"
 _SERVERS_ADVICE = ": choose if_exists replace or rename"
 CODES: Final[Mapping[type[BaseException], str]] = {
     GaveUp: "gave_up",
@@ -67,7 +68,7 @@ def outcome_of(error: BaseException) -> Outcome:
             return Outcome(Exit.RESUMABLE, error.code, message)
         case Exists() if "digest" in error.facts:
             message = error.message.removesuffix(_SERVERS_ADVICE)
-            return Outcome(Exit.FAILED, error.code, f"{message}: use --if-exists replace|rename, or another name")
+            return Outcome(Exit.FAILED, error.code, f"{message}: {NAME_TAKEN_ADVICE}")
         case TransferError():
             return Outcome(Exit.FAILED, error.code, str(error))
         case GaveUp():

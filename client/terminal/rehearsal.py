@@ -8,6 +8,7 @@ from client.progress import Complete, Failed
 from client.small_files import unchanged
 from client.terminal.comparison import Comparison
 from client.terminal.display import Display
+from client.terminal.outcome import NAME_TAKEN_ADVICE
 from client.terminal.selection import Selected
 from client.terminal.tally import Tally
 from client.terminal.wording import Facts, count_words, printable, size_words
@@ -51,7 +52,7 @@ class Rehearsal:
             self.unchanged(unchanged(found.name, entry))
             return
         if taken and self._if_exists == "error":
-            raise Exists(f"the name {found.name!r} is taken by other content", digest="")
+            raise Exists(f"the name {found.name!r} is taken by other content: {NAME_TAKEN_ADVICE}")
         self._count, self._size = self._count + 1, self._size + found.size
         how = _TAKEN[self._if_exists] if taken else ""
         facts: Facts = {"event": "would_send", "name": found.name, "path": str(found.path), "size": found.size}

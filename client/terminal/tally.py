@@ -7,6 +7,7 @@ from time import monotonic
 from client.progress import Complete, Downloaded, Failed
 from client.terminal.outcome import Exit, outcome_of
 from client.terminal.wording import Facts, count_words, size_words, time_words
+from transfer.protocol.errors import Exists
 
 
 @dataclass(slots=True)
@@ -19,6 +20,8 @@ class Tally:
     unchanged: int = 0
     resumed: int = 0
     failed: int = 0
+    refused_names: int = 0
+    """How many of those failed because other content has their names."""
     skipped: int = 0
     excluded: int = 0
     deleted: int = 0
@@ -41,6 +44,7 @@ class Tally:
     def count(self, result: Complete | Downloaded | Failed) -> None:
         """One more has ended."""
         if isinstance(result, Failed):
+            self.refused_names += isinstance(result.error, Exists)
             self.fail(outcome_of(result.error).exit)
             return
         self.complete += 1
@@ -88,7 +92,9 @@ class Tally:
             (self.excluded, "excluded"),
             (self.deleted, "deleted here"),
         ]
-        return "".join(f"; {count:,} {words}" for count, words in parts if count)
+        counts = "".join(f"; {count:,} {words}" for count, words in parts if count)
+        advice = "; --if-exists replace sends what has changed since it was sent" if self.refused_names else ""
+        return counts + advice
 
     @property
     def facts(self) -> Facts:

@@ -8,6 +8,7 @@ from client.progress import Complete, Downloaded, Failed
 from client.terminal.outcome import Exit
 from client.terminal.tally import Tally
 from transfer.protocol.digest import digest_bytes
+from transfer.protocol.errors import Exists
 from transfer.protocol.messages import FileEntry
 from transfer.protocol.names import Name
 
@@ -66,6 +67,14 @@ def test_of_what_did_not_move_no_speed_is_told() -> None:
         )
     )
     assert tally.sentence == "nothing received; 1 unchanged"
+
+
+def test_a_summary_says_what_sends_files_whose_names_are_taken() -> None:
+    tally = Tally("sent", Clock())
+    tally.count(Failed(name="b", error=ClientError("no")))
+    assert "--if-exists" not in tally.sentence
+    tally.count(Failed(name="a", error=Exists("the name 'a' is taken")))
+    assert tally.sentence.endswith("2 failed; --if-exists replace sends what has changed since it was sent")
 
 
 def test_the_worst_end_is_that_of_the_command() -> None:

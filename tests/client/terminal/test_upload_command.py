@@ -95,6 +95,10 @@ async def test_a_rehearsal_says_what_would_happen_and_changes_nothing(server: Se
     assert (server.seen.requests, server.seen.uploads) == ({LISTING: 1}, [])
     refused = await server.upload("tree", rehearse=True)
     assert [line["code"] for line in refused.all("error")] == ["exists", "exists"]
+    assert all(
+        str(line["message"]).endswith("use --if-exists replace|rename, or another name")
+        for line in refused.all("error")
+    )
     assert refused.exit == Exit.FAILED
     assert await server.names() == ["tree/larger", "tree/other", "tree/same", "tree/touched"]
 
