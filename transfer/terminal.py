@@ -54,8 +54,8 @@ class Terminal:
             self._progress.advance(self._bar, size)
 
     def tell(self, event: str, line: str, **facts: JsonValue) -> None:
-        """Say it as a line, or the facts as an object."""
-        text = json.dumps({"event": event, **facts}) if self._as_json else _printable(line)
+        """Say it in lines, or the facts as an object."""
+        text = json.dumps({"event": event, **facts}) if self._as_json else "\n".join(map(_printable, line.split("\n")))
         self._progress.stop()  # the bar goes, the line stays, the bar comes back
         print(text, flush=True)
         self._progress.start()

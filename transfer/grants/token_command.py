@@ -4,9 +4,12 @@ Without --server they work on the data folder, beside a running server or before
 requests in the name of an administrator: see `transfer.grants.token_places`.
 """
 
+import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
+from shutil import get_terminal_size
 from typing import Annotated, Final, TypeVar
 
 import typer
@@ -157,7 +160,8 @@ def list_(
         with tokens_of(context.obj, data, server, ca_file, token_file) as tokens:
             known = tokens.list()
         shown = [token for token in known if show_all or token.state == "in force"]
-        for token, line in zip(shown, _table(shown), strict=False):
+        width = get_terminal_size().columns if sys.stdout.isatty() else None
+        for token, line in zip(shown, table_of(shown, width), strict=True):
             terminal.tell("token", line, **token.model_dump(mode="json"))
         if len(shown) < len(known):
             terminal.remark(f"{len(known) - len(shown)} more have expired or were revoked: --all shows them")
@@ -247,8 +251,8 @@ def _time(moment: datetime | None) -> str:
     return "never" if moment is None else f"{moment.astimezone():%Y-%m-%d %H:%M}"
 
 
-def _table(tokens: Sequence[TokenEntry]) -> list[str]:
-    """A line for each, whose columns stand below one another."""
+def table_of(tokens: Sequence[TokenEntry], width: int | None) -> list[str]:
+    """A line for each, whose columns stand below one another; a block where a terminal is too narrow for that."""
     rows = [
         (
             token.id,
@@ -263,7 +267,14 @@ def _table(tokens: Sequence[TokenEntry]) -> list[str]:
         for token in tokens
     ]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    lines = ["  ".join(cell.ljust(most) for cell, most in zip(row, widths, strict=True)).rstrip() for row in rows]
+    if width is None or max(map(len, lines), default=0) <= width:
+        return lines
+    return ["\n    ".join([f"{token_id}  {subject}", *_wrapped(rest, width - 4)]) for token_id, subject, *rest in rows]
+
+
+def _wrapped(cells: Sequence[str], width: int) -> list[str]:
+    return textwrap.wrap(", ".join(cells), max(1, width), break_long_words=False, break_on_hyphens=False)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from storage.store import utc_now
 from tests.server import CHECKOUT, http_client, running
 from transfer.grants import token_command
 from transfer.grants.issuing import new_token
+from transfer.grants.token_entries import TokenEntry
 from transfer.settings import Settings
 
 SECRET = re.compile(r"towline_[0-9a-f]{12}_[0-9a-f]{64}")
@@ -263,3 +264,24 @@ async def test_revoking_beside_a_server_keeps_its_bearer_out(tmp_path: Path) -> 
 def test_the_entry_point_leads_to_the_commands() -> None:
     assert EntryPoint("token", "transfer.grants.token_command:app", "towline.commands").load() is token_command.app
     assert 'token = "transfer.grants.token_command:app"' in (CHECKOUT / "pyproject.toml").read_text()
+
+
+@pytest.mark.parametrize("width", [30, 80, 400])
+def test_a_list_of_tokens_fits_into_any_terminal(width: int) -> None:
+    entry = TokenEntry(
+        id="0123456789ab",
+        subject="alice",
+        scopes=["upload", "read", "delete"],
+        prefix="photos/2026/",
+        quota=50_000_000_000,
+        used=1_000,
+        created=datetime(2026, 3, 1, tzinfo=UTC),
+        expires=None,
+        state="in force",
+        links=[],
+    )
+    shown = token_command.table_of([entry, entry.model_copy(update={"subject": "bob"})], width)
+    assert max(len(line) for block in shown for line in block.split("\n")) <= width
+    assert [" ".join(block.split()).startswith("0123456789ab") for block in shown] == [True, True]
+    assert all("expires never" in " ".join(block.split()) for block in shown)
+    assert (len("\n".join(shown).split("\n")) == 2) == (width == 400)
