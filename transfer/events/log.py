@@ -17,6 +17,7 @@ from typing import Final
 
 from storage.events import Cancelled, Completed, Created, Deleted, Event, Progressed, Renamed
 from transfer.access.principal import Principal
+from transfer.events.line import Line
 from transfer.events.view import Sight, message, sight_of
 
 KEPT_EVENTS: Final = 4_096
@@ -33,22 +34,22 @@ class Missed(Exception):
 
 
 class Numbered:
-    """An event and its number; as text it is made once for all who see as much of it."""
+    """An event and its number; a line of it is made once for all who see as much of it."""
 
-    __slots__ = ("_texts", "event", "event_id", "number")
+    __slots__ = ("_lines", "event", "event_id", "number")
 
     def __init__(self, number: int, event_id: str, event: Event) -> None:
         self.number, self.event_id, self.event = number, event_id, event
-        self._texts: dict[Sight, str] = {}
+        self._lines: dict[Sight, Line] = {}
 
-    def text_for(self, principal: Principal) -> str | None:
-        """As JSON, or None for who may not see it."""
+    def line_for(self, principal: Principal) -> Line | None:
+        """What they are told; None for who may not see it."""
         sight = sight_of(self.event, principal)
         if sight is Sight.NOTHING:
             return None
-        if sight not in self._texts:
-            self._texts[sight] = message(self.event, sight, self.event_id).to_json()
-        return self._texts[sight]
+        if sight not in self._lines:
+            self._lines[sight] = Line(self.event_id, message(self.event, sight, self.event_id).to_json())
+        return self._lines[sight]
 
 
 class EventLog:
@@ -122,10 +123,10 @@ class EventLog:
 
 
 def _characters_of(event: Event) -> int:
-    """About what it takes; what a client has put into it counts for the event and for its text."""
+    """About what it takes; what a client has put into it counts for the event and for both texts of it."""
     match event:
         case Created(upload) | Progressed(upload) | Cancelled(upload):
-            return _CHARACTERS + 2 * len(upload.name.value)
+            return _CHARACTERS + 3 * len(upload.name.value)
         case Completed(file) | Renamed(file) | Deleted(file):
             said = sum(len(key) + len(value) for key, value in file.metadata.items())
-            return _CHARACTERS + 2 * (len(file.name.value) + said)
+            return _CHARACTERS + 3 * (len(file.name.value) + said)

@@ -13,6 +13,7 @@ from typing import Any, Final
 from transfer.access.principal import Principal
 from transfer.access.watch import Watch
 from transfer.events.feed import Feed
+from transfer.events.line import Line
 from transfer.events.log import Missed
 from transfer.protocol.events import ResetEvent
 
@@ -24,8 +25,6 @@ HEARTBEAT_SECONDS: Final = 15.0
 idle, many after 60 s."""
 SLOW_SECONDS: Final = 30.0
 """How long a reader may take for what is sent at once."""
-Line = tuple[str, str]
-"""An event's id, and its JSON."""
 Send = Callable[[Sequence[Line], str], Awaitable[None]]
 """Sends lines, or with none a sign of life; returns when they are on their way. The id is that of the last event that
 was looked at, seen by them or not: there they can go on."""
@@ -101,7 +100,7 @@ class Reader:
             pass
         now = log.last
         reset = ResetEvent(id=log.id_of(now), missed=self._after is not None)
-        await self._sent(send, [(reset.id, reset.to_json())], now)
+        await self._sent(send, [Line(reset.id, reset.to_json())], now)
         return now
 
     async def _send_next(self, number: int, send: Send) -> int:
@@ -111,8 +110,7 @@ class Reader:
                 await self._feed.news(number)
         events = self._feed.log.after(number, MOST_AT_ONCE)
         reached = events[-1].number if events else number
-        texts = ((event.event_id, event.text_for(self._principal)) for event in events)
-        lines = [(event_id, text) for event_id, text in texts if text is not None]
+        lines = [line for event in events if (line := event.line_for(self._principal)) is not None]
         if lines or self._loop.time() >= self._heartbeat_at:
             await self._sent(send, lines, reached)
         await asyncio.sleep(PAUSE_SECONDS if len(events) < MOST_AT_ONCE else 0)  # who is behind catches up

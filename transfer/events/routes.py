@@ -21,7 +21,8 @@ from transfer.edge.hosts import EVENTS_PATH
 from transfer.engine.farewell import farewell
 from transfer.engine.scope import DRAIN, MESSAGE_LIMIT, TRANSPORT
 from transfer.events.feed import Feed
-from transfer.events.reader import Ending, Line, Reader
+from transfer.events.line import Line
+from transfer.events.reader import Ending, Reader
 from transfer.events.view import require_a_view
 from transfer.logs import SessionLog
 from transfer.pace.rates import Rates, caller_of
@@ -103,8 +104,8 @@ class Events:
 async def _send_frames(websocket: WebSocket, lines: Sequence[Line], _: str) -> None:
     """A frame each; the engine's pings are the sign of life."""
     with suppress(WebSocketDisconnect, WebSocketDisconnected):  # whoever receives hears of it, too
-        for _, text in lines:
-            await websocket.send_text(text)
+        for line in lines:
+            await websocket.send_text(line.text)
 
 
 async def _peer_of(websocket: WebSocket) -> Ending:
@@ -122,7 +123,7 @@ class EventStream(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_lines(lines: Sequence[Line], reached: str) -> None:
-            block = b"".join(format_sse_event(id=event_id, data_str=text) for event_id, text in lines)
+            block = b"".join(line.block for line in lines)
             await send(_piece(block or format_sse_event(comment="", id=reached)))
 
         async def peer() -> Ending:

@@ -6,6 +6,7 @@ import pytest
 
 from storage.events import Cancelled, Completed, Created, Event, Progressed, Upload
 from storage.store import StoredFile
+from transfer.access.principal import Principal
 from transfer.events.log import EventLog, Missed
 from transfer.protocol.digest import digest_bytes
 from transfer.protocol.names import Name
@@ -89,7 +90,7 @@ def test_progress_pushes_out_nothing_and_who_missed_it_missed_nothing() -> None:
 
 
 def test_what_clients_wrote_into_files_counts() -> None:
-    log = EventLog(characters=100_000)
+    log = EventLog(characters=150_000)
     for number in range(100):
         log.append(Completed(a_file(number, note="x" * 4_000)))
     assert len(log.after(90, 100)) == 10
@@ -105,3 +106,14 @@ def test_an_id_that_is_not_of_this_log_is_none(text: str) -> None:
     assert log.number_of(text) is None
     assert [log.number_of(f"abc-{number}") for number in range(3)] == [0, 1, 2]
     assert EventLog().number_of(EventLog().id_of(0)) is None
+
+
+def test_all_who_see_as_much_of_an_event_share_what_is_written_of_it() -> None:
+    log = EventLog()
+    log.append(Completed(a_file(1)))
+    (numbered,) = log.after(0, 1)
+    lines = [numbered.line_for(Principal(subject=subject, scopes=frozenset(["read"]))) for subject in ("alice", "bob")]
+    assert lines[0] is not None
+    assert lines[0] is lines[1]
+    assert lines[0].block is lines[0].block
+    assert lines[0].block == f"data: {lines[0].text}\nid: {numbered.event_id}\n\n".encode()

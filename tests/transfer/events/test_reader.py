@@ -11,8 +11,9 @@ from tests.transfer.events.test_log import an_upload
 from transfer.access.principal import ANONYMOUS, Principal
 from transfer.access.watch import Watch
 from transfer.events.feed import Feed
+from transfer.events.line import Line
 from transfer.events.log import EventLog
-from transfer.events.reader import MOST_AT_ONCE, Ending, Line, Reader
+from transfer.events.reader import MOST_AT_ONCE, Ending, Reader
 
 ALICE = Principal(subject="alice", scopes=frozenset(["upload"]))
 
