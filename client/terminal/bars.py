@@ -126,10 +126,10 @@ class BarsDisplay:
             self.remark(sentence)
 
     def remark(self, sentence: str) -> None:
-        self._line(fitted(printable(sentence), self._console.width))
+        self._line(printable(sentence))
 
     def error(self, outcome: Outcome, name: str = "", *, path: Path | None = None) -> None:
-        self._line(fitted(error_line(outcome, name if path is None else str(path)), self._console.width), style="red")
+        self._line(error_line(outcome, name if path is None else str(path)), style="red")
 
     def show(self, event: Event) -> None:
         line = line_of(event, verbose=self._verbose, several=self._total is not None)
@@ -154,7 +154,7 @@ class BarsDisplay:
                 self._end(event.name, None, moved=False)
 
     def _line(self, line: str, style: str = "", *, may_wait: bool = False) -> None:
-        self._lines.append(Text(line, style=style))
+        self._lines.append(Text(fitted(line, self._console.width), style=style))
         if not may_wait or time.monotonic() - self._printed >= LINES_SECONDS:
             self._print_lines()
 

@@ -176,11 +176,11 @@ class PlainDisplay:
             self._say(printable(sentence))
 
     def error(self, outcome: Outcome, name: str = "", *, path: Path | None = None) -> None:
-        width = get_terminal_size().columns if self._stderr.isatty() else None
-        self._say(fitted(error_line(outcome, name if path is None else str(path)), width))
+        self._say(error_line(outcome, name if path is None else str(path)))
 
     def _say(self, line: str) -> None:
+        width = get_terminal_size().columns if self._stderr.isatty() else None
         try:
-            print(line, file=self._stderr, flush=True)
+            print(fitted(line, width), file=self._stderr, flush=True)
         except BrokenPipeError:
             silence(self._stderr)

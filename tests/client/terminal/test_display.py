@@ -357,6 +357,16 @@ def test_a_bar_counts_down_while_it_waits_for_the_network() -> None:
     assert "waiting" not in terminal.drawn()[0]
 
 
+def test_lines_that_stay_break_between_words_in_a_narrow_terminal() -> None:
+    written = io.StringIO()
+    console = Console(file=written, force_terminal=True, width=24, color_system=None, soft_wrap=True)
+    with BarsDisplay(console, io.StringIO(), redraw_by_itself=False) as display:
+        display.show(complete())
+        display.show(Failed(name="cat.jpg", error=NotFound("this upload is not here")))
+    lines = written.getvalue().splitlines()
+    assert lines[-4:] == ["cat.jpg: done, 3.1 MB", "(2.0 MB sent)", "cat.jpg: this upload is", "not here"]
+
+
 def test_what_waits_before_there_is_a_bar_is_told_as_a_line_and_leaves_none() -> None:
     terminal = Terminal()
     terminal.display.show(Waiting(name="", seconds=2.0, reason="connection refused"))

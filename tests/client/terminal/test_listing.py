@@ -104,7 +104,7 @@ async def test_an_error_fits_into_a_narrow_terminal(towline: Towline) -> None:
 async def test_a_terminal_gets_columns_and_is_told_what_there_is(towline: Towline, server: str) -> None:
     towline.environment["COLUMNS"] = "36"
     async with at_terminal(towline, "ls") as terminal:
-        assert "nothing is here yet: `towline upload FILE`" in await terminal.until("something")
+        assert "nothing is here yet: `towline upload\r\nFILE` sends" in await terminal.until("something")
     await uploaded(server, "a", "b", "c", "d", "x" * 30)
     async with at_terminal(towline, "ls") as terminal:
         assert await terminal.until("d\r\n") == f"a  c  {'x' * 30}\r\nb  d\r\n"
