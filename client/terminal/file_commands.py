@@ -58,9 +58,9 @@ def ls(
             connection_to(server, ca_file, token_file) as connection,
             aclosing(connection.list_files(prefix, q=search, sort=f"-{sort}" if reverse else sort)) as files,  # type: ignore[type-var]
         ):
-            tally = await show_files(display, files, layout, as_json=as_json)
-        if sys.stdout.isatty() and (is_long or not tally.files):
-            display.remark(tally.sentence if tally.files else _nothing_there(prefix or search))
+            listed = await show_files(display, files, layout, as_json=as_json)
+        if sys.stdout.isatty() and (is_long or not listed.files):
+            display.remark(listed.sentence if listed.files else _nothing_there(prefix or search))
         return Exit.DONE
 
     run(_display_of_lists(as_json=as_json), work)

@@ -57,7 +57,7 @@ class Layout:
 
 
 @dataclass(slots=True)
-class Tally:
+class Listed:
     """How many files were shown, and their sizes together."""
 
     files: int = 0
@@ -68,19 +68,19 @@ class Tally:
         return f"{self.files:,} {'file' if self.files == 1 else 'files'}, {size_words(self.size)}"
 
 
-async def show_files(display: Display, files: AsyncIterable[FileEntry], layout: Layout, *, as_json: bool) -> Tally:
+async def show_files(display: Display, files: AsyncIterable[FileEntry], layout: Layout, *, as_json: bool) -> Listed:
     """Show files as they come, and count them."""
-    tally = Tally()
+    listed = Listed()
     async for block in _blocks(files):
-        tally.files += len(block)
-        tally.size += sum(file.size for file in block)
+        listed.files += len(block)
+        listed.size += sum(file.size for file in block)
         if as_json:
             for file in block:
                 display.data("", file.model_dump(mode="json"))
         else:
             for line in layout.lines(block):
                 display.data(line, {})
-    return tally
+    return listed
 
 
 async def _blocks(files: AsyncIterable[FileEntry]) -> AsyncIterator[list[FileEntry]]:

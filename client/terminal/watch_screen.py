@@ -25,7 +25,7 @@ MOST_LINES: Final = 5
 """Of what happens between two drawings; the rest is counted."""
 
 
-class Layout(NamedTuple):
+class Widths(NamedTuple):
     """How many columns each part of a line has; 0 for none. The name has the rest."""
 
     owner: int
@@ -36,17 +36,17 @@ class Layout(NamedTuple):
     left: int
 
 
-def layout_for(width: int, *, owners: bool) -> Layout:
+def widths_for(width: int, *, owners: bool) -> Widths:
     """What fits; `owners` where there are some with names."""
     if width >= 120:
-        return Layout(owner=16 if owners else 0, bar=width // 4, durable=20, share=5, speed=10, left=12)
+        return Widths(owner=16 if owners else 0, bar=width // 4, durable=20, share=5, speed=10, left=12)
     if width >= 100:
-        return Layout(owner=12 if owners else 0, bar=12, durable=20, share=0, speed=10, left=12)
+        return Widths(owner=12 if owners else 0, bar=12, durable=20, share=0, speed=10, left=12)
     if width >= 80:
-        return Layout(owner=0, bar=12, durable=20, share=0, speed=10, left=7)
+        return Widths(owner=0, bar=12, durable=20, share=0, speed=10, left=7)
     if width >= 60:
-        return Layout(owner=0, bar=10, durable=0, share=5, speed=10, left=7)
-    return Layout(owner=0, bar=0, durable=0, share=5, speed=10, left=0)
+        return Widths(owner=0, bar=10, durable=0, share=5, speed=10, left=7)
+    return Widths(owner=0, bar=0, durable=0, share=5, speed=10, left=0)
 
 
 class WatchScreen:
@@ -123,12 +123,12 @@ class WatchScreen:
         return Group(self._table(shown, size.width, now), *rest, self._summary(rows, now))
 
     def _table(self, rows: list[Row], width: int, now: float) -> RenderableType:
-        layout = layout_for(width, owners=any(row.owner not in ("", "anonymous") for row in rows))
-        columns = [part for part in layout if part]
+        widths = widths_for(width, owners=any(row.owner not in ("", "anonymous") for row in rows))
+        columns = [part for part in widths if part]
         rest = max(1, width - sum(columns) - len(columns))
         table = Table.grid(_column(rest), *map(_column, columns), padding=(0, 1, 0, 0))
         for row in rows:
-            parts = zip(_parts(row, layout, now), layout, strict=True)
+            parts = zip(_parts(row, widths, now), widths, strict=True)
             table.add_row(ending(printable(row.name), rest), *(part for part, width in parts if width))
         return table
 
@@ -153,17 +153,17 @@ def _column(width: int) -> Column:
     return Column(no_wrap=True, overflow="ellipsis", width=width)
 
 
-def _parts(row: Row, layout: Layout, now: float) -> tuple[RenderableType, ...]:
-    """In the order of a layout."""
+def _parts(row: Row, widths: Widths, now: float) -> tuple[RenderableType, ...]:
+    """In the order of these widths."""
     share = "" if not row.size else f"{100 * row.offset // row.size} %"
     of_size = "" if row.size is None else f" of {size_words(row.size)}"
-    bar = ProgressBar(row.size, row.offset, width=layout.bar or 1) if row.size is not None else Text("")
-    speed, left = _pace(row, layout, now)
+    bar = ProgressBar(row.size, row.offset, width=widths.bar or 1) if row.size is not None else Text("")
+    speed, left = _pace(row, widths, now)
     owner = Text(printable(row.owner), "dim")
     return owner, bar, _right(f"{size_words(row.offset)}{of_size}"), _right(share), speed, left
 
 
-def _pace(row: Row, layout: Layout, now: float) -> tuple[Text, Text]:
+def _pace(row: Row, widths: Widths, now: float) -> tuple[Text, Text]:
     """How fast it is, and the time that is left, or why there is none."""
     speed, left, silent = row.speed(now), row.seconds_left, now - row.moved
     if row.is_whole:
@@ -172,7 +172,7 @@ def _pace(row: Row, layout: Layout, now: float) -> tuple[Text, Text]:
         return _right("silent", "yellow"), _right(time_words(silent), "yellow")
     if speed is None:
         return Text(""), Text("")
-    word = " left" if layout.left >= len("0:00:00 left") else ""
+    word = " left" if widths.left >= len("0:00:00 left") else ""
     return _right(f"{size_words(int(speed))}/s", "green"), _right(f"{time_words(left)}{word}" if left else "", "green")
 
 
