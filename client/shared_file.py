@@ -98,7 +98,7 @@ async def _first_look(shared: SharedFile, patience: Patience, listener: Listener
             if isinstance(error, TransferError) and not error.retryable:
                 raise
             seconds = patience.next_delay(str(error), at_least=asked_delay(error))
-            listener(Waiting(name="the shared file", seconds=seconds, reason=str(error)))
+            listener(Waiting(name="", seconds=seconds, reason=str(error)))
             await asyncio.sleep(seconds)
 
 
