@@ -325,10 +325,21 @@ class Uploader:
         if theirs in (self._sender.digest, self._compared_with):
             return
         completed = f"another client has completed {self._name!r}"
-        if not self._source.seekable and self._sender.digest is None:
+        if self._source.seekable:
+            same = await self._source_has(theirs)
+        elif theirs.algorithm == self._fingerprint.algorithm:
+            same = await self._rest_of_stream() == theirs
+        else:
             raise Exists(f"{completed}, and a stream cannot be read again to compare it", digest=str(theirs))
-        if not self._source.seekable or not await self._source_has(theirs):
+        if not same:
             raise Exists(f"{completed} with other content", digest=str(theirs))
+
+    async def _rest_of_stream(self) -> Digest:
+        """The digest of all of a stream: what was read of it was fed."""
+        fingerprint = self._fingerprint
+        while await self._hash_some(fingerprint, fingerprint.position + HASH_BYTES):
+            self._source.acknowledged(fingerprint.position)
+        return fingerprint.digest
 
     async def _source_has(self, theirs: Digest) -> bool:
         """Whether that is the digest of the source, which is read as far as it was not."""

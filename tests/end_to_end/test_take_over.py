@@ -342,12 +342,14 @@ async def test_only_its_own_content_counts_as_complete_to_a_client_that_was_away
     assert events.of(Complete) == []
 
 
-async def test_a_stream_that_somebody_else_has_completed_is_not_taken_for_complete(service: Service) -> None:
-    gone = asyncio.Event()
+@pytest.mark.parametrize("same", [True, False])
+async def test_a_stream_that_somebody_else_has_completed_is_read_on_and_compared(service: Service, same: bool) -> None:
+    """As of a command that was given again while the one before was stuck."""
+    away_still = asyncio.Event()
 
     async def stream() -> AsyncIterator[bytes]:
         yield OLD[:MIB]
-        await gone.wait()
+        await away_still.wait()
         yield OLD[MIB:]
 
     events = Recorder()
@@ -357,8 +359,12 @@ async def test_a_stream_that_somebody_else_has_completed_is_not_taken_for_comple
         link.refusing = True
         link.cut()
         async with service.connected() as newcomer:
-            await newcomer.complete(OLD[:MIB] + NEW, await newcomer.begin("x", None))
+            theirs = OLD if same else OLD[:MIB] + NEW
+            await newcomer.complete(theirs, await newcomer.begin("x", None))
         link.refusing = False
-        with pytest.raises(Exists, match="a stream cannot be read again"):
+        away_still.set()
+        if same:
+            assert (await away).digest == digest_bytes(OLD)
+            return
+        with pytest.raises(Exists, match="another client has completed 'x' with other content"):
             await away
-        gone.set()
