@@ -205,6 +205,7 @@ class LocalStore:
             descriptor=descriptor,
             existing=existing,
         )
+        self._tell(Created(Upload(upload_id, request.name, request.size, 0, request.account)))
         group, member = self._gathered(writer, work)
         async with group.joined(member):
             yield member
@@ -260,8 +261,7 @@ class LocalStore:
                 upload_rows.check_promise(connection, request, request.size)
             return existing
 
-        created = Created(Upload(upload_id, request.name, request.size, 0, request.account))
-        return await self._settled(work, lambda _: self._tell(created))
+        return await self._catalog.write(work)
 
     @asynccontextmanager
     async def resume(
@@ -342,6 +342,7 @@ class LocalStore:
             before = ObjectState(durable, leaves, upload_rows.tail_of(row))
             state, tail_hasher = await self._on_disk(examine, descriptor, before, row.leaf_size, size)
             await self._record_resume(row, request, state, leaves.keys() - state.leaves.keys())
+            self._tell(_taken_up(row, request, state))
             await self._on_disk(cut_and_seal, descriptor, state)
         except BaseException:
             self._space.linger(row.upload_id)
@@ -373,18 +374,7 @@ class LocalStore:
             upload_rows.update_upload(connection, row.upload_id, row.epoch, values)
             upload_rows.save_leaves(connection, row.object_id, state.leaves, dropped)
 
-        await self._settled(work, lambda _: self._tell(_taken_up(row, request, state)))
-
-    async def _settled(self, work: Callable[[Connection], T], settle: Callable[[T], None]) -> T:
-        """Write, and do with the result what belongs to it, tell of it say. What is committed is told: cancelling
-        waits for both."""
-
-        async def both() -> T:
-            result = await self._catalog.write(work)
-            settle(result)
-            return result
-
-        return await drained(asyncio.ensure_future(both()))
+        await self._catalog.write(work)
 
     async def _on_disk(self, function: Callable[..., T], *arguments: object) -> T:
         """Outside of a hold. Cancelling waits: a descriptor must not be closed, and perhaps be another object's, while
@@ -417,17 +407,14 @@ class LocalStore:
             row = upload_rows.find_upload(connection, upload_id, owner, within)
             return upload_rows.upload_event(row), upload_rows.drop_upload(connection, upload_id, owner, within)
 
-        def settle(done: tuple[Upload, list[str]]) -> None:
-            dropped, disposable = done
-            self._dispose(disposable)
-            self._space.release(upload_id)
-            self._tell(Cancelled(dropped))
-
         async with self._turns.setdefault(upload_id, asyncio.Lock()):
             await self._catalog.read(lambda connection: upload_rows.find_upload(connection, upload_id, owner, within))
             if (holders := self._groups.get(upload_id)) is not None:
                 await holders.fence()
-            await self._settled(work, settle)
+            dropped, disposable = await self._catalog.write(work)
+            self._dispose(disposable)
+            self._space.release(upload_id)
+            self._tell(Cancelled(dropped))
         self._turns.pop(upload_id, None)
 
     async def unfinished(self, owner: str) -> list[UnfinishedUpload]:
@@ -440,14 +427,11 @@ class LocalStore:
         def work(connection: Connection) -> tuple[list[Upload], list[str]]:
             return drop_silent(connection, now, self._pending_expiry, connected), file_rows.disposable(connection)
 
-        def settle(done: tuple[list[Upload], list[str]]) -> None:
-            dropped, disposable = done
-            self._dispose(disposable)
-            for upload in dropped:
-                self._tell(Cancelled(upload, expired=True))
-
-        dropped, _ = await self._settled(work, settle)
+        dropped, disposable = await self._catalog.write(work)
         self._turns = {key: turn for key, turn in self._turns.items() if turn.locked() or key in self._groups}
+        self._dispose(disposable)
+        for upload in dropped:
+            self._tell(Cancelled(upload, expired=True))
         return len(dropped)
 
     # ---------------------------------------------------------------------------------------------------- files
@@ -482,10 +466,9 @@ class LocalStore:
         return await read(lambda connection: listing_rows.list_files(connection, query))
 
     async def rename(self, name: Name, new_name: Name) -> StoredFile:
-        def work(connection: Connection) -> StoredFile:
-            return file_rows.rename_file(connection, name, new_name)
-
-        return await self._settled(work, lambda file: self._tell(Renamed(file, before=name)))
+        file = await self._catalog.write(lambda connection: file_rows.rename_file(connection, name, new_name))
+        self._tell(Renamed(file, before=name))
+        return file
 
     async def delete(self, name: Name, *, is_meant: Callable[[StoredFile], bool] = any_file) -> None:
         def work(connection: Connection) -> tuple[StoredFile, list[str]]:
@@ -497,12 +480,9 @@ class LocalStore:
             file_rows.delete_file(connection, file)
             return file, file_rows.disposable(connection)
 
-        def settle(done: tuple[StoredFile, list[str]]) -> None:
-            file, disposable = done
-            self._dispose(disposable)
-            self._tell(Deleted(file))
-
-        await self._settled(work, settle)
+        file, disposable = await self._catalog.write(work)
+        self._dispose(disposable)
+        self._tell(Deleted(file))
 
     def _dispose(self, object_ids: list[str]) -> None:
         """Unlink in the background: it can take a second. What is left is done at the next start."""
