@@ -92,7 +92,8 @@ def _changed(copy: Path, change: Change) -> Iterator[None]:
 def _first_failure(copy: Path, tests: Sequence[str]) -> str | None:
     report = copy / "teeth.xml"
     report.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "--required", f"--junitxml={report}"]
+    # Nobody reads how it failed, and to show that with its source has made Python 3.11 give up pytest.
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "--tb=native", "--required", f"--junitxml={report}"]
     command += [f"tests/crash/{test}" for test in tests]
     ended = subprocess.run(command, cwd=copy, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     if ended.returncode == 0:
