@@ -32,7 +32,7 @@ async def test_a_state_has_no_violation_and_nothing_sticks_out(page: Page, servi
             await page.set_viewport_size(viewport)
             for scheme in SCHEMES:
                 await page.emulate_media(color_scheme=scheme)
-                await page.screenshot(path=PICTURES / f"{state}-{size}-{scheme}.png")
+                await page.screenshot(path=PICTURES / f"{state}-{size}-{scheme}.png", full_page=True)
                 found = await Axe().run(page)
                 assert found.violations_count == 0, f"{size}, {scheme}: {found.generate_report()}"
             assert await page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
