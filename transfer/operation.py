@@ -88,8 +88,8 @@ class Operation:
         discarding = self.receiver.state is State.DISCARDING
         self.receiver.eof()
         if not discarding:
-            missing = Failure(DigestRequired(self.without_digest))
-            self._inbox.end(missing if message.digest is None else Eof(message.digest))
+            digest = message.digest
+            self._inbox.end(Failure(DigestRequired(self.without_digest)) if digest is None else Eof(digest))
 
     def cancel(self) -> None:
         self.receiver.cancel()

@@ -59,6 +59,7 @@ class Replies:
     def end(self, turn: Turn) -> None:
         """Nothing more is replied to it."""
         turn.over.set()
+        turn.operation = None  # which replies to its turn: as a cycle, thousands would wait for a garbage collection
         self.turns.remove(turn)
         self._something.set()
 

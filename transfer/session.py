@@ -166,7 +166,8 @@ class Session:
         self._header_timeout = settings.header_timeout
         self._late = asyncio.Event()
         self._header_deadline = Deadline(asyncio.get_running_loop(), self._late.set)
-        self._current: Turn | None = None
+        self._current: Operation | None = None
+        """That which the frames belong to that come now."""
         self._is_tunnel = False
         self._told = asyncio.Event()
         self._draining = False
@@ -271,12 +272,11 @@ class Session:
 
     def _take_chunk(self, content: bytes) -> None:
         self._log.bytes += len(content)
-        turn = self._current
-        if turn is None or turn.operation is None:
+        if self._current is None:
             raise BadMessage("a binary frame before a header: send a header first")
         self._held += len(content)
         try:
-            turn.operation.chunk(content)
+            self._current.chunk(content)
         except TransferError:
             self._freed(len(content))
             raise
@@ -284,7 +284,7 @@ class Session:
     async def _wait_for_room(self) -> None:
         """Until the client has less in flight than its window. The small file that is just arriving is not counted:
         its end has to be read before it can be written."""
-        current = self._current.operation if self._current is not None else None
+        current = self._current
         while self._held - (current.arriving_bytes if current is not None else 0) >= self._shared.budget.granted(self):
             self._room.clear()
             await self._room.wait()
@@ -301,7 +301,7 @@ class Session:
             self._room.set()
 
     async def _take_message(self, message: ClientMessage, group: asyncio.TaskGroup) -> None:
-        current = self._current.operation if self._current is not None else None
+        current = self._current
         match message:
             case AuthMessage():
                 await self._take_token(message)
@@ -348,7 +348,7 @@ class Session:
             operation = SmallUpload(self._shared, message, turn.reply)
         else:
             operation = UploadOperation(self._shared, message, turn.reply)
-        turn.operation = operation
+        self._current = turn.operation = operation
         if self._dismissed:
             operation.close()
             self._replies.end(turn)
@@ -377,7 +377,7 @@ class Session:
                 self._is_tunnel = True
                 await self._proxy.carry(self._websocket, connection, self._log, self._standing.principal)
         except TransferError as error:
-            turn.operation = refused = Refused(self._shared)
+            self._current = refused = Refused(self._shared)
             self._fail(turn, refused, error)
             self._replies.end(turn)
 
@@ -398,11 +398,10 @@ class Session:
 
     async def _next_turn(self, ref: int | None) -> Turn:
         """Something begins: leave the operation that may still be open, and queue for the replies."""
-        if self._current is not None and self._current.operation is not None:
-            self._current.operation.leave()
-        self._current = None
-        self._current = await self._replies.begin(ref)
-        return self._current
+        if self._current is not None:
+            self._current.leave()
+            self._current = None
+        return await self._replies.begin(ref)
 
     async def _parsed(self, text: str) -> ClientMessage | None:
         try:
@@ -417,14 +416,13 @@ class Session:
         """A frame was refused. Of an operation that is open it is the end. Else it is answered, and where others may
         follow it (it could have been a header, or is of a content) it `begins` an operation whose frames are
         dropped."""
-        current = self._current
-        operation = current.operation if current is not None else None
-        if operation is not None and operation.open and error.ref is None:
-            operation.fail(error)
+        if self._current is not None and self._current.open and error.ref is None:
+            self._current.fail(error)
             return
         turn = await self._next_turn(error.ref) if begins else await self._replies.begin(None)
         refused = Refused(self._shared)
-        turn.operation = refused if begins else None
+        if begins:
+            self._current = refused
         self._fail(turn, refused, error)
         self._replies.end(turn)
 
