@@ -1,5 +1,5 @@
-"""Measured runs side by side: A B C A B C …, each after the same preparation, so that what the machine does meanwhile
-falls on all of them alike.
+"""Measured runs side by side: A B C, B C A, C A B, …, each after the same preparation, so that what the machine does
+meanwhile falls on all of them alike, and what one leaves behind on no other always.
 
     runs = interleaved({"towline": one_upload, "cp": one_copy}, rounds=5, warm=[source])
     runs["towline"]   # five of what one_upload returned
@@ -8,6 +8,8 @@ falls on all of them alike.
 import os
 import subprocess
 import sys
+import tempfile
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Final, TypeVar
@@ -19,12 +21,17 @@ _TOUCH: Final = (
     f"mmap(-1, {TOUCHED_BYTES}, flags=MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE)"  # the kernel touches every page
 )
 _PIECE: Final = 1 << 20
+_ZEROS: Final = bytes(_PIECE)
 Result = TypeVar("Result")
 
 
 def touch_memory() -> None:
-    """Touch 1.6 GiB and give it back, in a process of its own, so that nobody's peak memory has it."""
+    """Touch 1.6 GiB and give it back: once as memory of a process of its own, so that nobody's peak has it, and once as
+    pages of a file that no disk sees. The kernel does not take both from the same places."""
     subprocess.run([sys.executable, "-S", "-E", "-c", _TOUCH], check=True)
+    with tempfile.TemporaryFile(buffering=0) as stream:
+        for _ in range(TOUCHED_BYTES // _PIECE):
+            stream.write(_ZEROS)
 
 
 def warm(path: Path) -> None:
@@ -51,12 +58,14 @@ def interleaved(
     warm_up: int = 0,
     preparing: Callable[[Iterable[Path]], object] = prepare,
 ) -> dict[str, list[Result]]:
-    """Run every candidate once a round, in order, each after `preparing(sources)`. Rounds to warm up are not counted.
-    What a candidate raises ends everything. Progress goes to stderr."""
+    """Run every candidate once a round, each after `preparing(sources)`. Rounds to warm up are not counted. What a
+    candidate raises ends everything. Progress goes to stderr."""
     results: dict[str, list[Result]] = {name: [] for name in candidates}
     paths = list(sources)
     for number in range(-warm_up, rounds):
-        for name, run in candidates.items():
+        order = deque(candidates.items())
+        order.rotate(-number)
+        for name, run in order:
             print(f"round {number + 1} of {rounds}: {name}", file=sys.stderr, flush=True)
             preparing(paths)
             result = run()

@@ -21,8 +21,9 @@ def test_candidates_take_turns_each_after_a_preparation_of_its_own() -> None:
 
     candidates = {name: partial(run, name) for name in "ab"}
     results = interleaved(candidates, 2, sources=[Path("cargo")], warm_up=1, preparing=preparing)
-    assert happened == ["cargo", "a", "cargo", "b"] * 3
-    assert results == {"a": [6, 10], "b": [8, 12]}, "rounds to warm up count for nobody"
+    assert happened[1::2] == ["b", "a", "a", "b", "b", "a"], "each round begins with the next one"
+    assert happened[::2] == ["cargo"] * 6
+    assert results == {"a": [6, 12], "b": [8, 10]}, "rounds to warm up count for nobody"
 
 
 def test_what_a_candidate_raises_ends_the_measurement() -> None:
