@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Final, ParamSpec, Protocol, TypeVar
 
@@ -187,11 +188,12 @@ async def fed(offset: int, content: bytes, feed: Feed | None) -> bytes:
 async def _to_its_end(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Call it in a thread. Who is cancelled meanwhile ends after it has: a thread cannot be cancelled, and the next
     connection of an upload must not feed what it still feeds."""
-    working = asyncio.create_task(asyncio.to_thread(function, *args, **kwargs))
+    working = asyncio.get_running_loop().run_in_executor(None, partial(function, *args, **kwargs))
     try:
         return await asyncio.shield(working)
-    finally:
+    except asyncio.CancelledError:
         await asyncio.wait([working])
+        raise
 
 
 async def _read_in_thread(stream: BinaryIO) -> AsyncIterator[bytes]:
