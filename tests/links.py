@@ -78,6 +78,10 @@ class Passage:
             with suppress(OSError):  # it has gone before
                 self._sink.shutdown(socket.SHUT_WR)
 
+    def close(self) -> None:
+        """Let go of where it comes from."""
+        self._source.close()
+
     def cut(self) -> None:
         """End it orderly, for both sides at once."""
         self.half_close()
@@ -233,7 +237,9 @@ class Link:
             self._notify()
 
     def _carried(self, carrier: asyncio.Task[None]) -> None:
-        del self._carriers[carrier]
+        """Both are cut, also where the task was cancelled before it had begun."""
+        for passage in self._carriers.pop(carrier):
+            passage.close()
         self._notify()
 
     def _passages(self, client: socket.socket, server: socket.socket) -> tuple[Passage, Passage]:
@@ -243,14 +249,13 @@ class Link:
         return up, down
 
     async def _carry(self, client: socket.socket, server: socket.socket, passages: tuple[Passage, Passage]) -> None:
-        """Forward both ways until both sides have ended, one breaks, or this task is cancelled: then both are cut."""
-        with client, server:
-            for end in (client, server):
-                end.setblocking(False)
-                end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            with suppress(OSError):
-                await asyncio.get_running_loop().sock_connect(server, self.target)
-                await self._forward_both_ways(passages)
+        """Forward both ways until both sides have ended, one breaks, or this task is cancelled."""
+        for end in (client, server):
+            end.setblocking(False)
+            end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with suppress(OSError):
+            await asyncio.get_running_loop().sock_connect(server, self.target)
+            await self._forward_both_ways(passages)
 
     async def _forward_both_ways(self, passages: tuple[Passage, Passage]) -> None:
         try:
@@ -258,7 +263,7 @@ class Link:
                 for passage in passages:
                     ways.create_task(passage.forward(lambda: self._moved(idle)))
         except* (OSError, TimeoutError):
-            pass  # a side has gone, or both were silent: leaving closes both
+            pass  # a side has gone, or both were silent: both are cut
 
     def _moved(self, idle: asyncio.Timeout) -> None:
         if self.idle_limit is not None:
