@@ -33,8 +33,7 @@ async def test_a_thousand_who_hold_connections_keep_nobody_from_uploading(tmp_pa
         assert len(recorder.offsets) == 1  # it was never cut
         assert await stored(server.url, "large") == data
         held = await attack.held()
-        assert held.half_open > ATTACKERS // 2
-        assert held.trickling > ATTACKERS // 2
+        assert held.half_open + held.trickling > ATTACKERS  # who was sent away for saying nothing is coming back
         assert await server.terminate() == 0
     assert not any("Traceback" in line for line in server.log_lines)
 
