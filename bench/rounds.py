@@ -1,7 +1,7 @@
 """Measured runs side by side: A B C, B C A, C A B, …, each after the same preparation, so that what the machine does
 meanwhile falls on all of them alike, and what one leaves behind on no other always.
 
-    runs = interleaved({"towline": one_upload, "cp": one_copy}, rounds=5, warm=[source])
+    runs = interleaved({"towline": one_upload, "cp": one_copy}, rounds=5, sources=[source])
     runs["towline"]   # five of what one_upload returned
 """
 
