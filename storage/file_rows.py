@@ -29,8 +29,8 @@ FILE_COLUMNS: Final[tuple[sa.Column[Any], ...]] = (
     files.c.created,
     files.c.owner,
     files.c.uploader,
-    files.c.via,
     files.c.metadata,
+    files.c.via,
 )
 """What `stored_file` reads, in this order."""
 FIND_FILES: Final = sa.select(*FILE_COLUMNS)
@@ -42,20 +42,9 @@ _FILES_OF_NAMES = FIND_FILES.where(files.c.name.in_(sa.select(_ASKED.c.value)))
 def stored_file(row: Row[*tuple[Any, ...]]) -> StoredFile:
     """Of a row that begins with FILE_COLUMNS. It is taken apart at once: asking it for each column takes longer than
     all that is made of them."""
-    file_id, name, size, digest, content_type, modified, created, owner, uploader, via, metadata, *_ = row
-    return StoredFile(
-        file_id=file_id,
-        name=Name.kept(name),
-        size=size,
-        digest=Digest.kept(digest),
-        content_type=content_type,
-        modified=modified,
-        created=created,
-        owner=owner,
-        uploader=uploader,
-        via=via,
-        metadata=metadata,
-    )
+    file_id, name, size, digest, content_type, modified, created, owner, uploader, metadata, via, *_ = row
+    name, digest = Name.kept(name), Digest.kept(digest)
+    return StoredFile(file_id, name, size, digest, content_type, modified, created, owner, uploader, metadata, via)
 
 
 def find_file(connection: Connection, name: Name) -> StoredFile | None:

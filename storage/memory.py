@@ -627,7 +627,7 @@ class MemoryStore:
         taken = self._look_up(new_name, besides=file)
         if taken is not None:
             raise NameTaken(new_name, taken.file, taken.conflict)
-        renamed = replace(file, name=new_name)
+        renamed = file._replace(name=new_name)
         del self._files[name.key]
         self._files[new_name.key] = renamed
         self._tell(Renamed(renamed, before=name))

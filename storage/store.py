@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Literal, Protocol, Self
+from typing import Literal, NamedTuple, Protocol, Self
 
 from storage.grants import Grants
 from transfer.protocol.digest import DEFAULT_ALGORITHM, Digest
@@ -72,10 +72,12 @@ class UploadRequest:
         return self.owner if self.subject is None else self.subject
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredFile:
+class StoredFile(NamedTuple):
     """A published file. `file_id` names its content for ever; the name may come to mean another one. It is `owner`'s;
-    `uploader` sent it, `via` a request link or as somebody who has an account."""
+    `uploader` sent it, `via` a request link or as somebody who has an account.
+
+    A tuple, for a page of a listing makes a thousand of them.
+    """
 
     file_id: str
     name: Name
@@ -86,8 +88,8 @@ class StoredFile:
     created: datetime
     owner: str
     uploader: str
-    via: str | None = None
     metadata: dict[str, str]
+    via: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

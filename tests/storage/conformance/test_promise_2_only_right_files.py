@@ -329,7 +329,7 @@ async def test_a_completed_upload_is_known_by_the_name_its_file_has_now(store: S
     upload_id, published = await upload(store, ask("old"), b"content")
     renamed = await store.rename(Name.parse("old"), Name.parse("new"))
     assert await store.find_completed(upload_id, ANN) == Published(renamed)
-    assert renamed == replace(published.file, name=Name.parse("new"))
+    assert renamed == published.file._replace(name=Name.parse("new"))
 
 
 @pytest.mark.parametrize("end", ["deleted", "replaced"])

@@ -1,7 +1,5 @@
 """Promise 3: published content is immutable; `replace` swaps which content a name means."""
 
-from dataclasses import replace
-
 import pytest
 
 from storage.errors import (
@@ -83,7 +81,7 @@ async def test_a_renamed_file_keeps_everything_else(kept: Kept, clock: ManualClo
     before = await put(kept.store, "old/name", b"content")
     clock.advance(100)
     renamed = await kept.store.rename(Name.parse("old/name"), Name.parse("new/name"))
-    assert renamed == replace(before.file, name=Name.parse("new/name"))
+    assert renamed == before.file._replace(name=Name.parse("new/name"))
     assert await read(kept.store, before.file) == b"content"
     store = await kept.reopen()
     assert await found(store, "old/name") is None
@@ -108,7 +106,7 @@ async def test_a_file_cannot_be_renamed_to_a_name_that_is_taken(store: Store, th
 async def test_a_file_does_not_stand_in_its_own_way(store: Store, name: str, new_name: str) -> None:
     before = await put(store, name, b"content")
     renamed = await store.rename(Name.parse(name), Name.parse(new_name))
-    assert renamed == replace(before.file, name=Name.parse(new_name))
+    assert renamed == before.file._replace(name=Name.parse(new_name))
     assert await names(store) == [new_name]
 
 

@@ -1,7 +1,5 @@
 """What of an event somebody sees who may see a part of it; the table of docs/security.md has the rest."""
 
-from dataclasses import replace
-
 import pytest
 
 from storage.events import Completed, Created, Deleted, Event, Progressed, Renamed, Upload
@@ -58,14 +56,14 @@ def test_an_upload_that_is_taken_up_beyond_a_prefix_ends_there() -> None:
 def test_scopes_say_what_is_seen(scopes: list[Scope], theirs: set[str], of_others: set[str]) -> None:
     principal = alice(*scopes)
     for owner, wanted in (("alice", theirs), ("bob", of_others)):
-        file = replace(a_file(1), owner=owner)
+        file = a_file(1)._replace(owner=owner)
         upload = Upload("1", file.name, 1, 0, owner)
         told = [seen(event, principal) for event in (Created(upload), Completed(file, upload), Deleted(file))]
         assert {event["event"] for event in told if event is not None} == wanted
 
 
 def test_of_the_end_of_somebody_elses_upload_an_administrator_learns_no_more_than_that_unless_they_may_read() -> None:
-    file = replace(a_file(1, note="x"), name=Name.parse("1 (2)"), owner="bob")
+    file = a_file(1, note="x")._replace(name=Name.parse("1 (2)"), owner="bob")
     event = Completed(file, Upload("1", Name.parse("1"), 1, 1, "bob"))
     key = key_of("1")
     end = {
