@@ -17,7 +17,7 @@ from client.downloader import Downloader
 from client.errors import ClientError, stops_everything
 from client.growth import MOST_CONNECTIONS
 from client.headers import text_header, upload_header
-from client.http import HttpApi, UnfinishedUpload, WhoAmI, base_url
+from client.http import HttpApi, UnfinishedUpload, WhoAmI
 from client.kept_wire import KeptWire
 from client.links import Links
 from client.many import AT_ONCE, ManyUploads
@@ -25,6 +25,7 @@ from client.many_downloads import ManyDownloads, Offered
 from client.pipeline import Pipeline
 from client.progress import Complete, Downloaded, Failed, Listener, ignore
 from client.retry import GIVE_UP_AFTER, Patience
+from client.server_url import base_url
 from client.small_files import Item, SmallFile, SmallFileReader, read_small
 from client.source import Source, UploadSource, open_source
 from client.speed import SpeedLimit

@@ -10,22 +10,25 @@ import socket
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
-from typing import Annotated, Final, Self, TypeVar
-from urllib.parse import quote, urlencode, urlsplit
+from typing import TYPE_CHECKING, Annotated, Final, Self, TypeVar
+from urllib.parse import quote, urlencode
 
-import httpx2
 from pydantic import BaseModel, Field, JsonValue
 
 from client.content import Content, ContentInfo, described
 from client.credentials import Credentials, TokenRefused, without_token
 from client.errors import CannotConnect, ConnectionBroken
 from client.problem import MAX_PROBLEM_BYTES, PROBLEM, media_type, read_problem, seconds_of
+from client.server_url import base_url
 from client.tls import causes, tls_refusal
 from transfer.protocol import errors
 from transfer.protocol.errors import Unauthorized
 from transfer.protocol.limits import MIB
 from transfer.protocol.messages import FileEntry, Message, NameField, Size, TimeField, read_object
 from transfer.protocol.names import InvalidName, Name
+
+if TYPE_CHECKING:
+    import httpx2  # takes a sixth of a command's start to load, and an upload has no use for it
 
 CONNECT_SECONDS: Final = 10.0
 SILENCE_SECONDS: Final = 30.0
@@ -97,10 +100,11 @@ class HttpApi:
             await self._made.aclose()
 
     @property
-    def _client(self) -> httpx2.AsyncClient:
-        """Made for the first request: an upload has none, and loading what it needs takes a sixth of a command's
-        start."""
+    def _client(self) -> "httpx2.AsyncClient":
+        """Made for the first request."""
         if self._made is None:
+            import httpx2
+
             self._made = httpx2.AsyncClient(
                 verify=self._tls or self._base.startswith("https:"),  # reading the system's certificates takes its time
                 trust_env=False,
@@ -221,13 +225,13 @@ class HttpApi:
             async with aclosing(self._chunks(response)) as chunks:
                 yield Content(info, start, chunks)
 
-    async def _chunks(self, response: httpx2.Response) -> AsyncGenerator[bytes, None]:
+    async def _chunks(self, response: "httpx2.Response") -> AsyncGenerator[bytes, None]:
         with self._translated():
             async with aclosing(response.aiter_raw()) as chunks:
                 async for chunk in chunks:
                     yield chunk
 
-    def _described(self, response: httpx2.Response) -> tuple[int, ContentInfo]:
+    def _described(self, response: "httpx2.Response") -> tuple[int, ContentInfo]:
         try:
             return described(response.status_code, response.headers)
         except ValueError as unclear:
@@ -245,7 +249,7 @@ class HttpApi:
     @asynccontextmanager
     async def _answer(
         self, method: str, url: str, headers: Mapping[str, str] | None = None, body: bytes | None = None
-    ) -> AsyncIterator[httpx2.Response]:
+    ) -> "AsyncIterator[httpx2.Response]":
         """A successful answer whose body has not been read; everything else is raised. A token that the server does
         not take any more is looked for once again."""
         async with AsyncExitStack() as stack:
@@ -260,7 +264,7 @@ class HttpApi:
 
     async def _asked(
         self, stack: AsyncExitStack, method: str, url: str, headers: Mapping[str, str] | None, body: bytes | None
-    ) -> httpx2.Response:
+    ) -> "httpx2.Response":
         token = await self._credentials.current()
         given = dict(headers or {}) | self._credentials.presented(token)
         response = await stack.enter_async_context(self._client.stream(method, url, headers=given, content=body))
@@ -269,7 +273,7 @@ class HttpApi:
             raise self._credentials.refused(error, token) if isinstance(error, Unauthorized) else error
         return response
 
-    async def _refusal(self, response: httpx2.Response) -> Exception:
+    async def _refusal(self, response: "httpx2.Response") -> Exception:
         status, retry_after = response.status_code, response.headers.get("Retry-After")
         if media_type(response.headers.get("Content-Type")) == PROBLEM:
             error = read_problem(await self._body(response, MAX_PROBLEM_BYTES), retry_after=retry_after)
@@ -280,7 +284,7 @@ class HttpApi:
             return ConnectionBroken(f"it answered HTTP {status}", retry_after=seconds_of(retry_after) or 0.0)
         return self._no_towline(f"it answered HTTP {status}")
 
-    async def _body(self, response: httpx2.Response, limit: int = MAX_BODY_BYTES) -> bytes:
+    async def _body(self, response: "httpx2.Response", limit: int = MAX_BODY_BYTES) -> bytes:
         body = bytearray()
         async with aclosing(response.aiter_bytes()) as pieces:
             async for piece in pieces:
@@ -301,6 +305,8 @@ class HttpApi:
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
+        import httpx2
+
         try:
             yield
         except httpx2.TimeoutException as failed:
@@ -310,19 +316,6 @@ class HttpApi:
             if refused is not None:
                 raise CannotConnect(self._server, refused) from failed
             raise ConnectionBroken(_reason(failed)) from failed
-
-
-def base_url(server: str) -> str:
-    """`http(s)://host[:port][/path]` without what does not belong in it. Raises CannotConnect."""
-    try:
-        parts = urlsplit(server)
-        known = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-        url = httpx2.URL(f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}") if known else None
-    except (ValueError, httpx2.InvalidURL):
-        url = None
-    if url is None:
-        raise CannotConnect(server, "a server is written like http://127.0.0.1:8000 or https://files.example.org")
-    return str(url).rstrip("/")
 
 
 def parse_name(text: str) -> Name:
@@ -351,7 +344,7 @@ async def _lines(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         yield rest
 
 
-def _reason(failed: httpx2.TransportError) -> str:
+def _reason(failed: "httpx2.TransportError") -> str:
     """What the system said, where it said anything: `connection refused`."""
     for cause in causes(failed):
         if isinstance(cause, socket.gaierror):

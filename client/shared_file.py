@@ -15,10 +15,11 @@ from client.content import Content, ContentInfo
 from client.credentials import Credentials, without_token
 from client.downloader import Downloader
 from client.errors import ClientError, ConnectionBroken
-from client.http import HttpApi, base_url
+from client.http import HttpApi
 from client.link_urls import LinkUrl, parse_link
 from client.progress import Listener, Waiting, ignore
 from client.retry import GIVE_UP_AFTER, Patience, asked_delay
+from client.server_url import base_url
 from client.speed import SpeedLimit
 from client.tls import tls_context
 from transfer.protocol.digest import Digest, UnsupportedAlgorithm

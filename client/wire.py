@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from ssl import SSLContext
 from typing import Final, TypeVar
-from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import SecretStr
 from websockets.asyncio.client import ClientConnection, connect
@@ -24,6 +23,7 @@ from client.credentials import Credentials, without_token
 from client.errors import CannotConnect, ConnectionBroken, TunnelClosed
 from client.problem import MAX_PROBLEM_BYTES, PROBLEM, media_type, read_problem, seconds_of
 from client.progress import Connected
+from client.server_url import websocket_url
 from client.tcp_info import TcpInfo, tcp_info
 from client.tls import tls_refusal
 from transfer.protocol import limits
@@ -64,15 +64,6 @@ Answer = TypeVar("Answer", ServerMessage, ProxyAnswer)
 def delays() -> Iterator[float]:
     """websockets' own reconnection delays, in seconds, for people who wait: from half a second to half a minute."""
     return _backoff(initial_delay=0.5, min_delay=0.5, max_delay=30.0)
-
-
-def websocket_url(server: str, path: str = "/ws", query: str = "") -> str:
-    """The WebSocket at a path below `http(s)://host[:port][/path]`. Raises CannotConnect."""
-    parts = urlsplit(server)
-    schemes = {"http": "ws", "https": "wss"}
-    if parts.scheme not in schemes or not parts.hostname:
-        raise CannotConnect(server, "a server is written like http://127.0.0.1:8000 or https://files.example.org")
-    return urlunsplit((schemes[parts.scheme], parts.netloc, parts.path.rstrip("/") + path, query, ""))
 
 
 class _Connection(ClientConnection):

@@ -48,8 +48,8 @@ def test_the_client_knows_the_protocol_only() -> None:
     assert not loaded & {"fastapi", "starlette", "uvicorn", "sqlalchemy"}
 
 
-def test_the_command_loads_no_keyring_before_it_needs_one() -> None:
-    assert parts(loaded_by("client.cli"), "keyring", "secretstorage", "jeepney") == set()
+def test_the_command_loads_nothing_before_it_needs_it_that_most_uploads_never_need() -> None:
+    assert parts(loaded_by("client.cli"), "keyring", "secretstorage", "jeepney", "httpx2", "pathspec") == set()
 
 
 def test_the_service_does_not_know_its_clients() -> None:

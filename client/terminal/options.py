@@ -14,7 +14,7 @@ from client.connection import Connection
 from client.connection_options import MOST_ASKED_FOR, ConnectionOptions, checked_count
 from client.credentials import Credentials
 from client.errors import CannotConnect
-from client.http import base_url
+from client.server_url import base_url
 from client.terminal.exclusion import Exclusion
 from client.terminal.wording import printable
 from client.token_sources import token_source

@@ -8,7 +8,7 @@ import pytest
 
 import client
 from client.errors import CannotConnect, ConnectionBroken
-from client.http import HttpApi, base_url
+from client.http import HttpApi
 from client.wire import open_wire
 from tests.client.answering import answering
 from tests.links import Link
@@ -243,25 +243,3 @@ async def test_a_name_that_breaks_a_rule_is_refused_before_anything_is_asked() -
             with pytest.raises(InvalidName) as caught:
                 await ask("../secret")
             assert isinstance(caught.value, TransferError)
-
-
-@pytest.mark.parametrize(
-    ("server", "base"),
-    [
-        ("http://127.0.0.1:8000", "http://127.0.0.1:8000"),
-        ("http://127.0.0.1:8000/", "http://127.0.0.1:8000"),
-        ("https://files.example.org/towline/?q#f", "https://files.example.org/towline"),
-        ("http://[::1]:8000", "http://[::1]:8000"),
-    ],
-)
-def test_a_server_is_written_as_a_url(server: str, base: str) -> None:
-    assert base_url(server) == base
-
-
-@pytest.mark.parametrize(
-    "server",
-    ["", "localhost", "127.0.0.1:8000", "ws://host", "file:///etc", "http://", "http://[::1", "http://h:99999"],
-)
-def test_what_is_no_url_of_a_server_is_refused_with_an_example(server: str) -> None:
-    with pytest.raises(CannotConnect, match="a server is written like http"):
-        base_url(server)
