@@ -14,7 +14,7 @@ from storage import quota_rows
 from storage.errors import NameTaken, NotFound
 from storage.naming import Occupant, Settled, settle
 from storage.quota import outgrows
-from storage.schema import deleting, files, leaves
+from storage.schema import deleting, files, leaves, microseconds_at
 from storage.store import Published, StoredFile, UploadRequest
 from transfer.protocol.digest import Digest
 from transfer.protocol.names import Name
@@ -34,7 +34,11 @@ FILE_COLUMNS: Final[tuple[sa.Column[Any], ...]] = (
 )
 """What `stored_file` reads, in this order."""
 FIND_FILES: Final = sa.select(*FILE_COLUMNS)
-_INSERT_FILE = sa.insert(files)
+_INSERTED = [column for column in files.c if column.computed is None]
+_NEW = sa.func.json_each(sa.bindparam("new", type_=sa.JSON)).table_valued("value")
+_INSERT_FILES = sa.insert(files).from_select(
+    _INSERTED, sa.select(*(sa.func.json_extract(_NEW.c.value, f"$.{column.name}") for column in _INSERTED))
+)
 _ASKED = sa.func.json_each(sa.bindparam("names", type_=sa.JSON)).table_valued("value")
 _FILES_OF_NAMES = FIND_FILES.where(files.c.name.in_(sa.select(_ASKED.c.value)))
 
@@ -129,12 +133,14 @@ def new_file(
 
 
 def insert_files(connection: Connection, new: Sequence[StoredFile]) -> None:
-    """Rows of files whose names are free."""
+    """Rows of files whose names are free. It is one statement however many they are: for each the driver lets other
+    threads run, and then waits for them."""
     if new:
-        connection.execute(_INSERT_FILE, [_file_values(file) for file in new])
+        connection.execute(_INSERT_FILES, {"new": [_file_values(file) for file in new]})
 
 
 def _file_values(file: StoredFile) -> dict[str, Any]:
+    """As they are kept. Names and subjects have no NUL, at which SQLite would end a text that it takes out of JSON."""
     return {
         "file_id": file.file_id,
         "name": file.name.value,
@@ -142,8 +148,8 @@ def _file_values(file: StoredFile) -> dict[str, Any]:
         "size": file.size,
         "digest": str(file.digest),
         "content_type": file.content_type,
-        "modified": file.modified,
-        "created": file.created,
+        "modified": None if file.modified is None else microseconds_at(file.modified),
+        "created": microseconds_at(file.created),
         "owner": file.owner,
         "metadata": file.metadata,
         "uploader": file.uploader,

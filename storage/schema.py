@@ -22,10 +22,15 @@ class Moment(TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
-        return None if value is None else (value - EPOCH) // timedelta(microseconds=1)
+        return None if value is None else microseconds_at(value)
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[int | None], datetime | None]:
         return _moment_at  # itself, with nothing around it: there are two in every row of a listing
+
+
+def microseconds_at(moment: datetime) -> int:
+    """As it is kept: since 1970."""
+    return (moment - EPOCH) // timedelta(microseconds=1)
 
 
 def _moment_at(microseconds: int | None) -> datetime | None:

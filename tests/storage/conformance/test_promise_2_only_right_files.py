@@ -70,10 +70,11 @@ async def test_a_file_keeps_what_its_request_said(kept: Kept, clock: ManualClock
         owner=BOB,
         modified=datetime(1999, 12, 31, 23, 59, 59, 123456, tzinfo=UTC),
         content_type="image/jpeg",
-        metadata={"camera": "Ø 1", "": ""},
+        metadata={"camera": "Ø 1", "": "", "\0 '\"\\": "\u2028 \U0001f600 \\u0041"},
     )
     _, uploaded = await upload(kept.store, request, b"cat")
-    small = replace(request, name=Name.parse("photos/kitten.jpg"))
+    before_1970 = datetime(1901, 2, 3, 4, 5, 6, 7, tzinfo=UTC)
+    small = replace(request, name=Name.parse("photos/kitten '\U0001f600'.jpg"), modified=before_1970)
     stored = await kept.store.put(small, b"cat", digest_bytes(b"cat"))
     for file, asked in ((uploaded.file, request), (stored.file, small)):
         assert (file.name, file.size, file.owner, file.modified) == (asked.name, 3, BOB, asked.modified)
@@ -82,7 +83,7 @@ async def test_a_file_keeps_what_its_request_said(kept: Kept, clock: ManualClock
     assert uploaded.file.file_id != stored.file.file_id
     store = await kept.reopen()
     assert await found(store, "photos/cat.jpg") == uploaded.file
-    assert await found(store, "photos/kitten.jpg") == stored.file
+    assert await found(store, small.name.value) == stored.file
 
 
 async def test_an_unfinished_upload_is_no_file(kept: Kept) -> None:
