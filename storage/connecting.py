@@ -6,13 +6,13 @@ between processes.
 """
 
 import contextlib
-import json
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final, Literal
+from typing import Literal
 
 import sqlalchemy as sa
+from pydantic_core import from_json
 from sqlalchemy import event
 from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
@@ -21,21 +21,13 @@ from sqlalchemy.exc import DBAPIError
 from storage.errors import NoSpace, StorageError, StoreRefused, WriteFailed
 from storage.schema import SCHEMA
 
-_JSON: Final = json.JSONDecoder()
-
-
-def _read_json(text: str) -> object:
-    """What a column of JSON holds: it was written here, with no space around, for which `json.loads` looks first."""
-    value, _ = _JSON.raw_decode(text)
-    return value
-
 
 def connect(path: Path, *, writes: bool, journal: Literal["WAL", "DELETE"] = "WAL") -> Engine:
     """For the threads of a server; others have a function of their own below."""
     engine = sa.create_engine(
         URL.create("sqlite", database=str(path)),
         poolclass=sa.pool.SingletonThreadPool,
-        json_deserializer=_read_json,
+        json_deserializer=from_json,
     )
 
     @event.listens_for(engine, "connect")
