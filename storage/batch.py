@@ -16,7 +16,7 @@ from typing import Final
 
 from sqlalchemy.engine import Connection
 
-from storage import file_rows
+from storage import file_rows, quota_rows
 from storage.disk import translated
 from storage.errors import NameTaken, NoSpace, NotYours, QuotaExceeded, StorageError, WriteFailed, WrongDigest
 from storage.events import of_published
@@ -206,19 +206,35 @@ class SmallFiles:
         """Those whose names are free become rows together, the others one by one, after those before them."""
         vacancies = Vacancies(connection, (small.request.name for small in written))
         now = self._workplace.clock()
-        new: list[StoredFile] = []
+        free: list[_SmallFile] = []
         for small in written:
-            if vacancies.is_free(small.request.name) and not is_limited(small.request):
-                new.append(_new_file(small, now))
-                small.outcome = Published(new[-1])
+            if vacancies.is_free(small.request.name):
+                vacancies.take(small.request.name)
+                free.append(small)
             else:
-                file_rows.insert_files(connection, new)
-                new = []
+                self._rows_together(connection, free, now)
+                free = []
                 small.outcome = self._row(connection, small, now)
-            if isinstance(small.outcome, Published):
-                vacancies.take(small.outcome.file.name)
-        file_rows.insert_files(connection, new)
+                if isinstance(small.outcome, Published):
+                    vacancies.take(small.outcome.file.name)
+        self._rows_together(connection, free, now)
         return file_rows.disposable(connection)
+
+    def _rows_together(self, connection: Connection, free: list[_SmallFile], now: datetime) -> None:
+        """At once, where that is within all quotas; else one by one, as many as fit."""
+        limited = {_purse(small.request): small for small in free if is_limited(small.request)}
+        files = [_new_file(small, now) for small in free]
+        try:
+            with connection.begin_nested() if limited else nullcontext():
+                file_rows.insert_files(connection, files)
+                for small in limited.values():
+                    quota_rows.check(connection, small.request, len(small.content))
+        except QuotaExceeded:
+            for small in free:
+                small.outcome = self._row(connection, small, now)
+        else:
+            for small, file in zip(free, files, strict=True):
+                small.outcome = Published(file)
 
     def _row(self, connection: Connection, small: _SmallFile, now: datetime) -> Published | StorageError:
         size = len(small.content)
@@ -251,6 +267,11 @@ def _known(small: _SmallFile) -> Published | StorageError | None:
 def _new_file(small: _SmallFile, now: datetime) -> StoredFile:
     request = small.request
     return file_rows.new_file(request, request.name, small.digest, len(small.content), small.object_id, now)
+
+
+def _purse(request: UploadRequest) -> tuple[object, ...]:
+    """What is the same of requests that take from the same quotas."""
+    return request.account, request.quota, request.via, request.via_quota
 
 
 def _answer(small: _SmallFile) -> None:

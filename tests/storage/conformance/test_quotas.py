@@ -1,6 +1,7 @@
 """A quota counts the bytes of one's files, and of unfinished uploads what was promised to them or has come."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -142,6 +143,25 @@ async def test_of_small_files_in_one_batch_as_many_are_stored_as_fit(store: Stor
     assert refused == [(3, 1, QUOTA)] * 2
     assert len(await names(store)) == 3
     assert await store.usage(ANN) == 9
+
+
+@pytest.mark.parametrize("too_many", ["ann", "bob", "link", "other"])
+async def test_in_one_batch_each_quota_is_looked_at(store: Store, too_many: str) -> None:
+    room = {"ann": 1_000, "bob": 1_000, "link": 1_000, "other": 1_000} | {too_many: QUOTA}
+    requests = [
+        request
+        for number in range(5)
+        for request in (
+            limited(f"ann {number}.bin", 3, quota=room["ann"]),
+            limited(f"bob {number}.bin", 3, quota=room["bob"], owner=BOB),
+            replace(visiting(f"link {number}.bin", 3, via_quota=room["link"]), subject="eve"),
+            replace(visiting(f"other {number}.bin", 3, via_quota=room["other"]), subject="eve", via="22b3"),
+        )
+    ]
+    await asyncio.gather(*(give(store, request, b"123", "small") for request in requests), return_exceptions=True)
+    stored = await names(store)
+    counts = {who: sum(name.startswith(who) for name in stored) for who in room}
+    assert counts == {"ann": 5, "bob": 5, "link": 5, "other": 5} | {too_many: 3}
 
 
 async def test_a_small_file_that_is_too_much_leaves_the_one_that_it_was_to_replace(store: Store) -> None:
