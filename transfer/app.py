@@ -31,7 +31,7 @@ from transfer.pace.pacing import Clock, LoopClock
 from transfer.pace.rates import Rates
 from transfer.protocol.errors import NotFound
 from transfer.proxy import Proxy
-from transfer.session import Sessions
+from transfer.sessions import Sessions
 from transfer.settings import Settings
 
 EXPIRY_SECONDS: Final = 60.0

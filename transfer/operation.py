@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from storage.store import Published, Store, StoredFile, UploadRequest
 from transfer.access.principal import Principal
 from transfer.access.visiting import told, visitors_entry
-from transfer.budget import ReceiveBudget
 from transfer.deadlines import Arrivals, Pace
 from transfer.entries import file_entry
 from transfer.inbox import Cancel, Eof, Failure, Inbox, Left
@@ -31,6 +30,7 @@ from transfer.protocol.messages import (
 )
 from transfer.protocol.names import Name
 from transfer.protocol.receiver import Receiver, State
+from transfer.window import Window
 
 Reply = Callable[[ServerMessage], None]
 
@@ -40,12 +40,10 @@ class Shared:
     """What uploads of one connection share."""
 
     store: Store
-    budget: ReceiveBudget
-    connection: object
+    window: Window
     caller: Callable[[], Principal]
     """Who it is now: they may show another token in between."""
     max_file_bytes: int
-    freed: Callable[[int], None]
     arrivals: Arrivals
     alone: Callable[[], bool]
     """Whether all but one of the connection's operations were worked off."""
@@ -65,7 +63,7 @@ class Operation:
         self._shared = shared
         self.caller = shared.caller()
         self._reply = reply
-        self._inbox = Inbox(shared.freed)
+        self._inbox = Inbox(shared.window.free)
         self._pace = Pace(shared.min_upload_rate, shared.rate_period)
         self._sent_name: Name | None = None
         """What the client called it."""
@@ -81,7 +79,7 @@ class Operation:
             part: Buffer = content if whole else memoryview(content)[piece.start : piece.end]
             kept += len(part)
             self._inbox.put(piece.offset, part)
-        self._shared.freed(len(content) - kept)
+        self._shared.window.free(len(content) - kept)
 
     def eof(self, message: EofMessage) -> None:
         """Raises BadMessage."""

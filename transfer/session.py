@@ -13,23 +13,17 @@ from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, suppress
 from typing import Any, Final, TypeVar
 
-from starlette.responses import Response
 from starlette.websockets import WebSocket
 
 from storage.errors import StorageError
 from storage.store import Store
 from transfer import logs
-from transfer.access.auth import Authenticator, address_of
-from transfer.access.principal import NOBODY
 from transfer.access.standing import Standing
 from transfer.access.visiting import placed
-from transfer.access.watch import Watch
-from transfer.budget import ReceiveBudget
 from transfer.deadlines import Deadline
 from transfer.engine.farewell import farewell
-from transfer.engine.scope import ARRIVALS, DRAIN, GONE, MESSAGE_LIMIT
+from transfer.engine.scope import ARRIVALS, DRAIN, MESSAGE_LIMIT
 from transfer.operation import Operation, Shared
-from transfer.pace.rates import Rates, caller_of, piece_of, window_of
 from transfer.pace.throttle import Throttle
 from transfer.protocol import limits
 from transfer.protocol.errors import (
@@ -62,15 +56,10 @@ from transfer.replies import Replies, Turn
 from transfer.settings import Settings
 from transfer.small_uploads import SmallUpload, is_small
 from transfer.uploads import UploadOperation
+from transfer.window import Window
 
 T = TypeVar("T")
 LOGGER: Final = "towline.session"
-WAITING_BYTES: Final = 2 * limits.MIB
-"""What of a window waits in our memory to be written, where the disk keeps up; the rest waits in the network. As much
-as one hop to a disk thread takes: with less, each chunk would be a hop of its own."""
-STUCK_SECONDS: Final = 2.0
-"""A disk that has taken nothing for so long does not keep up: the rest is read, for behind it there may be a ping, and
-many clients wait 20 s for a pong."""
 CUT_SECONDS: Final = 0.25
 """How long what is under way may take to end by itself when the caller's right has ended."""
 
@@ -83,52 +72,6 @@ class Refused(Operation):
         self.close()
 
 
-class Sessions:
-    """Serves `/ws` for an application; what its connections share is here."""
-
-    def __init__(
-        self,
-        store: Store,
-        settings: Settings,
-        proxy: Proxy,
-        authenticator: Authenticator,
-        watch: Watch,
-        rates: Rates,
-    ) -> None:
-        self._store = store
-        self._rates = rates
-        self._settings = settings
-        self._proxy = proxy
-        self._authenticator = authenticator
-        self._watch = watch
-        rate = settings.rate_limit_bytes
-        self._budget = ReceiveBudget(
-            settings.receive_budget_bytes,
-            window=window_of(rate, settings.window),
-            chunk_size=piece_of(rate, settings.chunk_size),
-        )
-
-    async def serve(self, websocket: WebSocket) -> None:
-        """One connection, from its upgrade to its end. Raises TransferError before the upgrade."""
-        offered = websocket.scope["subprotocols"]
-        if offered and limits.PROTOCOL not in offered:
-            text = f"this server speaks {limits.PROTOCOL}, which is none of the {len(offered)} offered subprotocols"
-            logs.SessionLog(LOGGER, websocket).refused("subprotocol", text)  # browsers put tokens there
-            await websocket.send_denial_response(Response(f"{text}\n", 400, media_type="text/plain"))
-            return
-        principal = await self._authenticator.caller_if_said(websocket)
-        self._rates.take_request(caller_of(principal or NOBODY, address_of(websocket)))
-        if principal is None:
-            websocket.scope["extensions"][MESSAGE_LIMIT](limits.MAX_MESSAGE_BYTES_BEFORE_AUTH)
-        await websocket.accept(subprotocol=limits.PROTOCOL if offered else None)
-        address, gone = address_of(websocket), websocket.scope["extensions"][GONE]
-        with (
-            Standing(websocket, self._authenticator, self._watch, principal) as standing,
-            Throttle(self._rates, lambda: standing.principal, address, gone) as throttle,
-        ):
-            await Session(websocket, self._store, self._settings, self._budget, self._proxy, standing, throttle).run()
-
-
 class Session:
     """One connection of `/ws`."""
 
@@ -137,7 +80,7 @@ class Session:
         websocket: WebSocket,
         store: Store,
         settings: Settings,
-        budget: ReceiveBudget,
+        window: Window,
         proxy: Proxy,
         standing: Standing,
         throttle: Throttle,
@@ -146,16 +89,12 @@ class Session:
         self._throttle = throttle
         self._standing = standing
         self._proxy = proxy
-        self._held = 0
-        self._freed_at = 0.0
-        self._room = asyncio.Event()
+        self._window = window
         self._shared = Shared(
             store=store,
-            budget=budget,
-            connection=self,
+            window=window,
             caller=lambda: standing.principal,
             max_file_bytes=settings.max_file_bytes or limits.MAX_SIZE,
-            freed=self._freed,
             arrivals=websocket.scope["extensions"][ARRIVALS],
             alone=lambda: len(self._replies.turns) <= 1,
             held_up=lambda: throttle.seconds,
@@ -201,7 +140,7 @@ class Session:
                 await farewell(self._websocket, Internal.close_code, "internal error")
             finally:
                 self._header_deadline.stop()
-                self._shared.budget.leave(self)
+                self._window.leave()
 
     async def _give_up_when_late(self) -> None:
         await self._late.wait()
@@ -220,7 +159,7 @@ class Session:
                 elif isinstance(content, bytes):
                     await self._throttle.content(len(content))
                     self._take_chunk(content)
-                    await self._wait_for_room()
+                    await self._window.wait_for_room(self._current)
                 elif (message := await self._parsed(content)) is not None:
                     await self._take_message(message, group)
             except TransferError as error:
@@ -274,31 +213,12 @@ class Session:
         self._log.bytes += len(content)
         if self._current is None:
             raise BadMessage("a binary frame before a header: send a header first")
-        self._held += len(content)
+        self._window.take(len(content))
         try:
             self._current.chunk(content)
         except TransferError:
-            self._freed(len(content))
+            self._window.free(len(content))
             raise
-
-    async def _wait_for_room(self) -> None:
-        """Until the client has less in flight than its window. The small file that is just arriving is not counted:
-        its end has to be read before it can be written."""
-        current = self._current
-        while self._held - (current.arriving_bytes if current is not None else 0) >= self._shared.budget.granted(self):
-            self._room.clear()
-            await self._room.wait()
-        if current is not None and current.waiting_bytes >= WAITING_BYTES:
-            self._room.clear()
-            with suppress(TimeoutError):
-                async with asyncio.timeout_at(self._freed_at + STUCK_SECONDS):
-                    await self._room.wait()
-
-    def _freed(self, size: int) -> None:
-        if size:
-            self._held -= size
-            self._freed_at = asyncio.get_running_loop().time()
-            self._room.set()
 
     async def _take_message(self, message: ClientMessage, group: asyncio.TaskGroup) -> None:
         current = self._current
@@ -446,7 +366,7 @@ class Session:
         finally:
             self._replies.end(turn)
             if not self._replies.turns:
-                self._shared.budget.leave(self)
+                self._window.leave()
 
     def _fail(self, turn: Turn, operation: Operation, error: TransferError) -> None:
         quotes_the_client = isinstance(error, BadMessage | ProxyDenied | ProxyFailed)

@@ -153,7 +153,7 @@ class UploadOperation(Operation):
         offset = acknowledged(durable, span)
         end = writer.size if span is None else span.end
         self.receiver.ready(offset, size=writer.size, end=end, there=durable)
-        window = self._shared.budget.grant(self._shared.connection)
+        window = self._shared.window.grant()
         ready = self._ready(writer, offset, window)
         self._may_compare = ready.existing is not None and ready.existing.size == writer.size
         self._reply(ready)
@@ -181,7 +181,7 @@ class UploadOperation(Operation):
             name=told(writer.name, self.caller),
             size=writer.size,
             offset=offset,
-            chunk_size=self._shared.budget.chunk_size,
+            chunk_size=self._shared.window.chunk_size,
             window=window,
             leaf_size=writer.leaf_size,
             leaves=encode_leaves(writer.leaves),
@@ -234,7 +234,7 @@ class UploadOperation(Operation):
             self._inbox.release(sum(len(piece) for piece in pieces))
 
     def _acknowledge(self, writer: Writer, span: Range | None, window: int) -> int:
-        granted = self._shared.budget.grant(self._shared.connection)
+        granted = self._shared.window.grant()
         offset = acknowledged(writer.durable, span)
         self._reply(AckMessage(offset=offset, window=None if granted == window else granted))
         return granted

@@ -25,12 +25,12 @@ SWITCH: Final = "BENCH_SWITCH"
 
 
 def serve(data: Path) -> int:
-    from transfer import server, session
+    from transfer import server, window
     from transfer.access import watch
     from transfer.settings import Settings
 
     watch.WATCH_SECONDS = NEVER  # type: ignore[misc]
-    session.STUCK_SECONDS = NEVER  # type: ignore[misc]
+    window.STUCK_SECONDS = NEVER  # type: ignore[misc]
 
     if SWITCH in os.environ:
         switch = ctypes.CDLL(os.environ[SWITCH])

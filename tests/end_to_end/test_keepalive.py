@@ -26,7 +26,7 @@ from tests.end_to_end.waiting import stuck_disk
 from tests.links import Link
 from tests.namespaces import lacking_namespaces
 from tests.server import CHECKOUT, serving_apart
-from transfer import session
+from transfer import window
 from transfer.app import create_app
 from transfer.server import PING_SECONDS
 from transfer.settings import Settings
@@ -61,9 +61,9 @@ async def cut_by_link(link: Link) -> None:
 @pytest.mark.parametrize("overrides", [{"window": 6 * MIB}])
 async def test_pings_are_answered_while_a_write_takes_long(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also behind more than waits in memory where a disk keeps up."""
-    monkeypatch.setattr(session, "STUCK_SECONDS", PING)
+    monkeypatch.setattr(window, "STUCK_SECONDS", PING)
     data = content(7 * MIB)
-    assert WRITE_BYTES + session.WAITING_BYTES < 6 * MIB
+    assert WRITE_BYTES + window.WAITING_BYTES < 6 * MIB
     async with service.connected() as peer:
         ready = await peer.begin("a", len(data))
         async with stuck_disk(service.store):
@@ -87,7 +87,7 @@ async def serving_quickly(tmp_path: Path) -> AsyncIterator[tuple[str, LocalStore
 async def test_a_disk_that_is_stuck_for_long_loses_no_client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wire, "PING_SECONDS", PING)
     monkeypatch.setattr(wire, "PONG_SECONDS", PONG)
-    monkeypatch.setattr(session, "STUCK_SECONDS", PING)
+    monkeypatch.setattr(window, "STUCK_SECONDS", PING)
     data, recorder = content(40 * MIB), Recorder()
     async with (
         serving_quickly(tmp_path) as (url, store),

@@ -12,7 +12,7 @@ from tests.end_to_end.conftest import PATIENCE, Peer, small
 from tests.end_to_end.scene import content, names, stored
 from tests.links import Link
 from tests.server import running
-from transfer import session
+from transfer import window
 from transfer.protocol.errors import Exists, InvalidName
 from transfer.protocol.limits import SMALL_FILE_BYTES
 from transfer.settings import Settings
@@ -147,7 +147,7 @@ async def test_the_largest_small_file_does_not_wait_for_room_that_itself_takes(
     peer: Peer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The one before has just been taken from the server's memory, so that the disk is known to keep up."""
-    monkeypatch.setattr(session, "STUCK_SECONDS", float("inf"))
+    monkeypatch.setattr(window, "STUCK_SECONDS", float("inf"))
     for number in range(2):
         await peer.send(*small(f"{number}.bin", content(SMALL_FILE_BYTES)))
         await peer.hear("complete")
