@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from pydantic import JsonValue, SecretStr
 
 from client.errors import ClientError
+from client.server_url import base_url
 from transfer.protocol.errors import Unauthorized
 
 LOOK_AGAIN_SECONDS: Final = 30.0
@@ -131,8 +132,8 @@ def authorization(token: SecretStr | None) -> dict[str, str]:
 
 
 def travels_in_the_clear(server: str) -> bool:
-    """Whether what is sent to a server can be read on the way: plain HTTP to another machine."""
-    parts = urlsplit(server)
+    """Whether what is sent to a server can be read on the way: plain HTTP to another machine. Raises CannotConnect."""
+    parts = urlsplit(base_url(server))
     return parts.scheme == "http" and not _is_loopback(parts.hostname or "")
 
 

@@ -309,6 +309,8 @@ class HttpApi:
 
         try:
             yield
+        except httpx2.InvalidURL as failed:
+            raise CannotConnect(self._server, str(failed)) from failed
         except httpx2.TimeoutException as failed:
             raise ConnectionBroken("no answer in time") from failed
         except httpx2.TransportError as failed:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, SecretStr
 
 from client.errors import ClientError
 from client.private_file import read_private, write_private
+from client.server_url import base_url
 from transfer.protocol.messages import TokenField
 
 FILE: Final = "credentials.json"
@@ -107,8 +108,8 @@ class KeptTokens:
 
 
 def server_key(server: str) -> str:
-    """One spelling for each server: what else its URL says (user, query) does not count."""
-    parts = urlsplit(server)
+    """One spelling for each server: what else its URL says (user, query) does not count. Raises CannotConnect."""
+    parts = urlsplit(base_url(server))
     host = parts.hostname or ""
     port = "" if parts.port in (None, PORTS.get(parts.scheme)) else f":{parts.port}"
     return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}{port}{parts.path.rstrip('/')}"

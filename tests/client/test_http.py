@@ -243,3 +243,9 @@ async def test_a_name_that_breaks_a_rule_is_refused_before_anything_is_asked() -
             with pytest.raises(InvalidName) as caught:
                 await ask("../secret")
             assert isinstance(caught.value, TransferError)
+
+
+async def test_an_address_that_is_too_long_is_refused_as_such() -> None:
+    async with HttpApi(f"http://127.0.0.1:1/{70_000 * 'a'}") as api:
+        with pytest.raises(CannotConnect, match="too long"):
+            await api.whoami()
