@@ -221,7 +221,14 @@ class SmallFiles:
         return file_rows.disposable(connection)
 
     def _rows_together(self, connection: Connection, free: list[_SmallFile], now: datetime) -> None:
-        """At once, where that is within all quotas; else one by one, as many as fit."""
+        """At once, where that is within all quotas; else those that have one follow one by one, as many as fit."""
+        if not self._inserted(connection, free, now):
+            self._inserted(connection, [small for small in free if not is_limited(small.request)], now)
+            for small in filter(lambda small: is_limited(small.request), free):
+                small.outcome = self._row(connection, small, now)
+
+    def _inserted(self, connection: Connection, free: list[_SmallFile], now: datetime) -> bool:
+        """Whether all of them have rows now; where a quota is exceeded none has."""
         limited = {_purse(small.request): small for small in free if is_limited(small.request)}
         files = [_new_file(small, now) for small in free]
         try:
@@ -230,11 +237,10 @@ class SmallFiles:
                 for small in limited.values():
                     quota_rows.check(connection, small.request, len(small.content))
         except QuotaExceeded:
-            for small in free:
-                small.outcome = self._row(connection, small, now)
-        else:
-            for small, file in zip(free, files, strict=True):
-                small.outcome = Published(file)
+            return False
+        for small, file in zip(free, files, strict=True):
+            small.outcome = Published(file)
+        return True
 
     def _row(self, connection: Connection, small: _SmallFile, now: datetime) -> Published | StorageError:
         size = len(small.content)

@@ -152,6 +152,7 @@ async def test_in_one_batch_each_quota_is_looked_at(store: Store, too_many: str)
         request
         for number in range(5)
         for request in (
+            ask(f"free {number}.bin", 3, owner="carl"),
             limited(f"ann {number}.bin", 3, quota=room["ann"]),
             limited(f"bob {number}.bin", 3, quota=room["bob"], owner=BOB),
             replace(visiting(f"link {number}.bin", 3, via_quota=room["link"]), subject="eve"),
@@ -162,6 +163,7 @@ async def test_in_one_batch_each_quota_is_looked_at(store: Store, too_many: str)
     stored = await names(store)
     counts = {who: sum(name.startswith(who) for name in stored) for who in room}
     assert counts == {"ann": 5, "bob": 5, "link": 5, "other": 5} | {too_many: 3}
+    assert len(stored) == 5 + sum(counts.values())
 
 
 async def test_a_small_file_that_is_too_much_leaves_the_one_that_it_was_to_replace(store: Store) -> None:
