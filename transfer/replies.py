@@ -103,9 +103,9 @@ class Replies:
         close = message.error.close_code if isinstance(message, ErrorMessage) else None
         if self.draining and close == ShuttingDown.close_code:
             close = None
-        sending = self._websocket.send_text(message.to_json())
         try:
-            await (sending if close is None else asyncio.wait_for(sending, limits.FAREWELL_SECONDS))
+            async with asyncio.timeout(None if close is None else limits.FAREWELL_SECONDS):
+                await self._websocket.send_text(message.to_json())
         except WebSocketDisconnected:  # closed already, perhaps by ourselves: the peer may still be reading that
             return False
         except (TimeoutError, WebSocketDisconnect):
