@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import urlsplit
 
+from client.server_url import base_url
 from transfer.protocol.limits import KIB, PROTOCOL
 
 ANSWER_SECONDS: Final = 10.0
@@ -91,14 +92,14 @@ def first_piece_after(
 
 
 def _connection(server: str, tls: ssl.SSLContext | None, seconds: float) -> http.client.HTTPConnection:
-    parts = urlsplit(server)
+    parts = urlsplit(base_url(server))
     if parts.scheme == "https":
         return http.client.HTTPSConnection(parts.hostname or "", parts.port, timeout=seconds, context=tls)
     return http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=seconds)
 
 
 def _path(server: str, path: str) -> str:
-    return urlsplit(server).path.rstrip("/") + path
+    return urlsplit(base_url(server)).path + path
 
 
 def _certificate_of(sock: object) -> tuple[str | None, datetime | None]:
