@@ -19,7 +19,6 @@ from client.server_url import base_url
 from transfer.protocol.messages import TokenField
 
 FILE: Final = "credentials.json"
-PORTS: Final = {"http": 80, "https": 443}
 Place = Literal["file", "keyring"]
 
 
@@ -110,9 +109,7 @@ class KeptTokens:
 def server_key(server: str) -> str:
     """One spelling for each server: what else its URL says (user, query) does not count. Raises CannotConnect."""
     parts = urlsplit(base_url(server))
-    host = parts.hostname or ""
-    port = "" if parts.port in (None, PORTS.get(parts.scheme)) else f":{parts.port}"
-    return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}{port}{parts.path.rstrip('/')}"
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def config_folder(environment: Mapping[str, str]) -> Path | None:
