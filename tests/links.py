@@ -66,7 +66,7 @@ class Passage:
         self.passed_bytes = 0
         self.flowing = asyncio.Event()
         self.flowing.set()
-        self._way = way
+        self.way = way
         self._source = source
         self._sink = sink
         self._ended = False
@@ -106,7 +106,7 @@ class Passage:
         """Pass on what comes until its end; `notify` hears of every step."""
         while piece := await asyncio.get_running_loop().sock_recv(self._source, _PIECE_BYTES):
             await self.flowing.wait()
-            for part in self._way.fault(self, piece):
+            for part in self.way.fault(self, piece):
                 if callable(part):
                     part(self)
                 else:
@@ -119,7 +119,7 @@ class Passage:
         await self.flowing.wait()
         if piece and not self._ended:
             self.passed_bytes += len(piece)
-            self._way.forwarded_bytes += len(piece)
+            self.way.forwarded_bytes += len(piece)
             await asyncio.get_running_loop().sock_sendall(self._sink, piece)
 
 
@@ -176,8 +176,13 @@ class Link:
 
     def hold_after(self, *, upstream: int | None = None, downstream: int | None = None) -> None:
         """Hold the connection in that direction, once, as soon as so many more bytes have passed that way: not one
-        more will before `thaw`. The other direction works."""
-        self._happens_after(Passage.hold, upstream, downstream)
+        more will before `thaw`. The other direction works. Of several it is the one that has passed most: a browser
+        asks for something small beside the file that it sends, and what is wanted is that the file does not arrive."""
+        self._happens_after(self._hold_busiest, upstream, downstream)
+
+    def _hold_busiest(self, passage: Passage) -> None:
+        rivals = [each for pair in self._carriers.values() for each in pair if each.way is passage.way]
+        max(passage, *rivals, key=lambda rival: rival.passed_bytes).hold()
 
     def _happens_after(self, happening: Happening, upstream: int | None, downstream: int | None) -> None:
         for way, count in ((self.upstream, upstream), (self.downstream, downstream)):
@@ -197,7 +202,7 @@ class Link:
 
     def thaw(self) -> None:
         """Let frozen connections go on where they were, and take back what was still to happen."""
-        self._happens_after(Passage.hold, None, None)
+        self.upstream.fault = self.downstream.fault = no_fault
         for passages in self._carriers.values():
             for passage in passages:
                 passage.flowing.set()

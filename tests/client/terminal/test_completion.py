@@ -17,6 +17,14 @@ from tests.corpus import HOSTILE_NAMES
 from tests.server import running
 from transfer.settings import Settings
 
+PATIENT_TOWLINE = """
+from client import cli
+from client.terminal import completing
+
+completing.PATIENCE_SECONDS = 60
+cli.main()
+"""
+"""A machine that is busy with other tests may need more than a person at a prompt waits."""
 SCRIPT = """
 source <(towline completion bash)
 COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
@@ -35,7 +43,7 @@ async def completed(towline: Towline, *words: str) -> list[str]:
     """What bash has for the last of these words."""
     commands = towline.folder / ".bin"
     commands.mkdir(exist_ok=True)
-    (commands / "towline").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m client.cli "$@"\n')
+    (commands / "towline").write_text(f"#!/bin/sh\nexec '{sys.executable}' -c '{PATIENT_TOWLINE}' \"$@\"\n")
     (commands / "towline").chmod(0o755)
     process = await asyncio.create_subprocess_exec(
         *("bash", "--norc", "-c", SCRIPT, "bash", "towline", *words),
