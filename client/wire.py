@@ -2,7 +2,9 @@
 
 import logging
 import os
+import secrets
 import socket
+import struct
 from asyncio.trsock import TransportSocket
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -14,7 +16,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.client import backoff as _backoff
 from websockets.client import process_exception
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
-from websockets.frames import CloseCode
+from websockets.frames import CloseCode, Opcode
+from websockets.frames import apply_mask as masked  # type: ignore[attr-defined]
 from websockets.protocol import State
 from websockets.typing import Subprotocol
 
@@ -45,6 +48,7 @@ PONG_SECONDS = 60.0
 """A server whose disk or processor is busy for half a minute is not gone; a network that is, the system notices."""
 STALL_SECONDS = 30.0
 """The network has taken nothing for so long: the connection is gone."""
+LONG_BYTES: Final = 1 << 16
 logger = logging.getLogger("towline.client.wire")
 logger.addHandler(logging.NullHandler())
 logger.addFilter(lambda record: record.levelno > logging.DEBUG)
@@ -142,21 +146,20 @@ class Wire:
 
     async def send_frame(self, frame: str | bytes) -> None:
         """A text or a binary one. Returns when the socket has taken it: a slow network slows the sender."""
-        try:
-            await self._connection.send(frame)
-        except ConnectionClosed as closed:
-            raise self._broken(closed) from None
+        await self.send_frames([frame])
 
     async def send_frames(self, frames: Iterable[str | bytes]) -> None:
         """Many small frames in one write: what each costs a system call is more than what it costs to make it."""
-        connection = self._connection
+        protocol = self._connection.protocol
         try:
-            async with connection.send_context():
+            async with self._connection.send_context():
                 for frame in frames:
                     if isinstance(frame, str):
-                        connection.protocol.send_text(frame.encode())
+                        protocol.send_text(frame.encode())
+                    elif len(frame) < LONG_BYTES:
+                        protocol.send_binary(frame)
                     else:
-                        connection.protocol.send_binary(frame)
+                        protocol.writes += _long_frame(frame)
         except ConnectionClosed as closed:
             raise self._broken(closed) from None
 
@@ -213,6 +216,14 @@ class Wire:
         if frame is not None and frame.code == Unauthorized.close_code:  # the frame that said why was not read
             return self._credentials.refused(Unauthorized("the server takes the token no longer"), self._token)
         return ConnectionBroken(f"connection closed: {frame.reason or frame.code}" if frame else "connection lost")
+
+
+def _long_frame(payload: bytes) -> tuple[bytes, bytes]:
+    """A binary frame of more than 65,535 bytes as a client sends it (RFC 6455, sections 5.2 and 5.3), in two parts:
+    websockets would copy the payload once more to put its head before it."""
+    mask = secrets.token_bytes(4)
+    head = struct.pack("!BBQ4s", 0x80 | Opcode.BINARY, 0x80 | 127, len(payload), mask)
+    return head, masked(payload, mask)
 
 
 def _ending(closed: ConnectionClosed) -> TunnelClosed:

@@ -241,6 +241,10 @@ async def test_most_of_a_long_message_is_read_to_where_it_stays(monkeypatch: pyt
 )
 async def test_a_message_that_a_lost_connection_has_begun_takes_no_memory_any_more(begun: list[bytes]) -> None:
     async with serving(takes_all) as (url, server):
+        async with opened(url) as client:
+            await client.send(bytes(MIB))  # the place of one payload is kept
+            await client.recv()
+        await all_gone(server)
         gc.disable()
         tracemalloc.start()
         try:

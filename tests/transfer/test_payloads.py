@@ -75,6 +75,30 @@ def test_a_payload_is_what_its_room_was_filled_with(fed: int) -> None:
     assert result(reader.read_exact(5)) == bytearray(CONTENT[LONG : LONG + 5])
 
 
+def test_the_next_long_payload_of_whichever_connection_comes_to_the_same_place() -> None:
+    """It is read into memory of its own at once: masked on the wire, and unmasked by who has asked for it."""
+    places = []
+    for reader in (PayloadReader(), PayloadReader()):
+        reading = reader.read_exact(LONG)
+        assert result(reading) is None
+        reader.feed_data(CONTENT[: LONG - 1])
+        reader.feed_data(CONTENT[LONG - 1 : LONG])
+        places.append(result(reading))
+    assert places[0] is places[1]
+    assert places[1] == bytearray(CONTENT[:LONG])
+
+
+def test_payloads_that_come_at_a_time_have_each_a_place_of_its_own() -> None:
+    readers = [PayloadReader() for _ in range(3)]
+    readings = [reader.read_exact(LONG) for reader in readers]
+    assert [result(reading) for reading in readings] == [None] * 3
+    for at in range(0, LONG, LONG_BYTES):
+        for number, reader in enumerate(readers):
+            reader.feed_data(CONTENT[number * LONG :][:LONG][at : at + LONG_BYTES])
+    for number, reading in enumerate(readings):
+        assert result(reading) == bytearray(CONTENT[number * LONG :][:LONG])
+
+
 def test_what_is_announced_takes_no_memory_before_an_eighth_of_it_has_come() -> None:
     reader = PayloadReader()
     tracemalloc.start()

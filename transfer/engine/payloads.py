@@ -1,9 +1,12 @@
 """Reading the payload of a frame that comes in many pieces, without copying it again and again on the way."""
 
+import threading
 from collections.abc import Generator
 from typing import Final
 
 from websockets.streams import StreamReader
+
+from transfer.protocol.limits import CHUNK_SIZE
 
 LONG_BYTES: Final = 16_384
 """What is shorter mostly comes in one piece with its head."""
@@ -11,9 +14,30 @@ SHARE: Final = 8
 """Whoever has sent an eighth of a payload gets memory for all of it: to say how long it will be must not be enough."""
 
 
+class _Spare(threading.local):
+    """The place of the last payload, for the next one of that length, of any connection of a thread's loop: memory that
+    is taken anew is set to zero first, all of it."""
+
+    payload: bytearray | None = None
+
+    def take(self, size: int) -> bytearray:
+        payload, self.payload = self.payload, None
+        return payload if payload is not None and len(payload) == size else bytearray(size)
+
+    def give_back(self, payload: bytearray) -> None:
+        if len(payload) <= CHUNK_SIZE:
+            self.payload = payload
+
+
+_SPARE: Final = _Spare()
+
+
 class PayloadReader(StreamReader):
     """websockets' reader appends what comes to one buffer, which moves as it grows, and copies each payload out of it.
-    This one gives a long payload a place of its own: what is missing there is `room`, for a system call to fill."""
+    This one gives a long payload a place of its own: what is missing there is `room`, for a system call to fill.
+
+    Whoever reads has to be done with it before anything else is read in this thread: all that comes to a server is
+    masked (RFC 6455, section 5.3), and websockets unmasks it at once, into memory of its own."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -37,7 +61,10 @@ class PayloadReader(StreamReader):
             yield
         payload = self._payload
         self._forget()
-        return payload if payload is not None else (yield from super().read_exact(n))
+        if payload is None:
+            return (yield from super().read_exact(n))
+        _SPARE.give_back(payload)
+        return payload
 
     def at_eof(self) -> Generator[None, None, bool]:
         """As websockets', also where a payload was given up on the way."""
@@ -70,7 +97,7 @@ class PayloadReader(StreamReader):
     def _make_room(self) -> None:
         come = len(self.buffer)
         if self._payload is None and SHARE * come >= self._wanted > come:
-            self._payload, self._filled = bytearray(self._wanted), come
+            self._payload, self._filled = _SPARE.take(self._wanted), come
             self._payload[:come] = self.buffer
             self.buffer.clear()
 
