@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 import sqlalchemy as sa
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 from sqlalchemy import event
 from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
@@ -27,6 +27,7 @@ def connect(path: Path, *, writes: bool, journal: Literal["WAL", "DELETE"] = "WA
     engine = sa.create_engine(
         URL.create("sqlite", database=str(path)),
         poolclass=sa.pool.SingletonThreadPool,
+        json_serializer=_json_of,
         json_deserializer=from_json,
     )
 
@@ -46,6 +47,10 @@ def connect(path: Path, *, writes: bool, journal: Literal["WAL", "DELETE"] = "WA
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
+
+
+def _json_of(value: object) -> str:
+    return to_json(value).decode()
 
 
 @contextlib.contextmanager

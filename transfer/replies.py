@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDisconnected
@@ -104,7 +105,7 @@ class Replies:
         if self.draining and close == ShuttingDown.close_code:
             close = None
         try:
-            async with asyncio.timeout(None if close is None else limits.FAREWELL_SECONDS):
+            async with nullcontext() if close is None else asyncio.timeout(limits.FAREWELL_SECONDS):
                 await self._websocket.send_text(message.to_json())
         except WebSocketDisconnected:  # closed already, perhaps by ourselves: the peer may still be reading that
             return False

@@ -36,10 +36,11 @@ class Missed(Exception):
 class Numbered:
     """An event and its number; a line of it is made once for all who see as much of it."""
 
-    __slots__ = ("_lines", "event", "event_id", "number")
+    __slots__ = ("_lines", "characters", "event", "event_id", "number")
 
     def __init__(self, number: int, event_id: str, event: Event) -> None:
         self.number, self.event_id, self.event = number, event_id, event
+        self.characters = _characters_of(event)
         self._lines: dict[Sight, Line] = {}
 
     def line_for(self, principal: Principal) -> Line | None:
@@ -73,11 +74,11 @@ class EventLog:
         if isinstance(event, Progressed | Completed | Cancelled) and event.upload is not None:
             self._noted.pop(event.upload.upload_id, None)
             self._progress.pop(event.upload.upload_id, None)
-        self._events.append(self._numbered(event))
-        self._characters += _characters_of(event)
+        self._events.append(numbered := self._numbered(event))
+        self._characters += numbered.characters
         while len(self._events) > self._kept or self._characters > self._most_characters:
             forgotten = self._events.popleft()
-            self._characters -= _characters_of(forgotten.event)
+            self._characters -= forgotten.characters
             self._forgotten = forgotten.number
 
     def note(self, event: Progressed) -> bool:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from time import monotonic
 from typing import Any, Protocol
 
 from transfer.pace.buckets import Buckets
@@ -31,7 +32,7 @@ class LoopClock:
     """The clock of the loop that runs."""
 
     def time(self) -> float:
-        return asyncio.get_running_loop().time()
+        return monotonic()
 
     def call_later(self, delay: float, callback: Callable[[], object]) -> Timer:
         return asyncio.get_running_loop().call_later(delay, callback)

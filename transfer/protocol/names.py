@@ -8,6 +8,7 @@ system, though it refuses what would be a trap on one.
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Self
 
 MAX_NAME_BYTES: Final = 1_024
@@ -153,6 +154,7 @@ def _broken_segment_rule(value: str) -> str | None:
     return None
 
 
+@lru_cache(maxsize=1_024)  # names of the same folders come again and again
 def _broken_rule_of_one(segment: str) -> str | None:
     if not segment:
         return "empty segment"

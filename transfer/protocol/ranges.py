@@ -74,8 +74,8 @@ class RangeSet:
         return self.ranges[-1].end if self.ranges else 0
 
     def add(self, start: int, end: int) -> "RangeSet":
-        last = self.ranges[-1] if self.ranges else None
-        if last is not None and last.start <= start <= min(end, last.end):  # appending: the common case
+        last = self.ranges[-1] if self.ranges else Range(start, start)
+        if 0 <= last.start <= start <= last.end and start < end:  # appending: the common case
             return RangeSet((*self.ranges[:-1], Range(last.start, max(last.end, end))))
         return RangeSet.of(*self.ranges, (start, end))
 

@@ -14,7 +14,7 @@ A frame is judged when it arrives; the caller writes the pieces, in order, and r
 """
 
 from dataclasses import dataclass, field
-from enum import Enum, auto
+from enum import StrEnum, auto
 from typing import Final, NamedTuple
 
 from transfer.protocol import limits
@@ -22,7 +22,7 @@ from transfer.protocol.errors import BadMessage, SizeMismatch, TooLarge
 from transfer.protocol.ranges import Range, RangeSet
 
 
-class State(Enum):
+class State(StrEnum):
     OPENING = auto()
     RECEIVING = auto()
     FINISHING = auto()
@@ -31,7 +31,7 @@ class State(Enum):
     ENDED = auto()
 
 
-class Input(Enum):
+class Input(StrEnum):
     BYTES = "bytes"
     EOF = "eof"
     CANCEL = "cancel"
@@ -108,7 +108,7 @@ class Receiver:
         after = TABLE.get((self.state, given))
         if after is None or (self.state is State.OPENING and given in (Input.BYTES, Input.EOF) and not self._early):
             expected = "wait for ready" if self.state is State.OPENING else "send a header first"
-            raise BadMessage(f"{given.value} cannot come here: {expected}", state=self.state.name.lower())
+            raise BadMessage(f"{given.value} cannot come here: {expected}", state=self.state.value)
         self.state = after
 
     def ready(self, offset: int, *, size: int | None, end: int | None, there: RangeSet) -> None:
