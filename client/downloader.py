@@ -29,8 +29,8 @@ from client.partial import (
     size_of_regular,
     target_of,
 )
-from client.progress import Comparing, Downloaded, Listener, Received, Receiving, Waiting
-from client.retry import Patience, asked_delay
+from client.progress import Comparing, Downloaded, Listener, Received, Receiving
+from client.retry import Patience, pause
 from client.speed import SpeedLimit, slowed
 from transfer.protocol.digest import Digest
 from transfer.protocol.errors import NotFound, TransferError
@@ -157,9 +157,7 @@ class Downloader:
                     return False
                 pieces = [piece async for piece in slowed(content.chunks, self._speed_limit)]
         except (ConnectionBroken, TransferError) as error:
-            if isinstance(error, TransferError) and not error.retryable:
-                raise
-            await self._pause(name, error)
+            await pause(error, self._patience, self._listener, name=str(name))
             return False
         wanted = Wanted(content.info.etag, entry.size, entry.digest, entry.modified)
         self._progress.received_bytes = sum(map(len, pieces))
@@ -174,24 +172,15 @@ class Downloader:
             try:
                 if await self._attempt(name, target, force=force):
                     return
-            except ConnectionBroken as broken:
-                await self._pause(name, broken)
-            except TransferError as error:
-                if not error.retryable:
+            except (ConnectionBroken, TransferError) as error:
+                if isinstance(error, TransferError) and not error.retryable:
                     await self._discard_nothing()
-                    raise
-                await self._pause(name, error)
+                await pause(error, self._patience, self._listener, name=str(name))
 
     async def _discard_nothing(self) -> None:
         """Leave no empty partial file behind of what the server does not give."""
         if self._partial is not None and self._partial.offset == 0:
             await self._in_thread(self._partial.discard)
-
-    async def _pause(self, name: Name, error: ConnectionBroken | TransferError) -> None:
-        reason = str(error)
-        seconds = self._patience.next_delay(reason, at_least=asked_delay(error))
-        self._listener(Waiting(name=str(name), seconds=seconds, reason=reason))
-        await asyncio.sleep(seconds)
 
     async def _attempt(self, name: Name, target: Path, *, force: bool) -> bool:
         """Whether the target has the content now; False when what came was wrong and is to be fetched again."""

@@ -12,8 +12,8 @@ from urllib.parse import urlencode
 
 from client.credentials import Credentials, TokenRefused
 from client.errors import ConnectionBroken
-from client.progress import Listener, Waiting
-from client.retry import Patience, asked_delay
+from client.progress import Listener
+from client.retry import Patience, pause
 from client.wire import Wire, open_wire
 from transfer.protocol.errors import TransferError, UnsupportedType
 from transfer.protocol.events import EventMessage, FileEvent, ResetEvent, UploadEvent, parse_event
@@ -46,11 +46,7 @@ async def follow(
                 raise
             await asyncio.sleep(patience.next_delay(refused.message))
         except (ConnectionBroken, TransferError) as error:
-            if isinstance(error, TransferError) and not error.retryable:
-                raise
-            seconds = patience.next_delay(str(error), at_least=asked_delay(error))
-            listener(Waiting(name="", seconds=seconds, reason=str(error)))
-            await asyncio.sleep(seconds)
+            await pause(error, patience, listener)
 
 
 async def _events_of(wire: Wire) -> AsyncIterator[EventMessage]:

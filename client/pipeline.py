@@ -8,13 +8,13 @@ next: the server says `unchanged` for what it had published.
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from typing import Final
 
 from client.credentials import TokenRefused
 from client.errors import ConnectionBroken
-from client.progress import Complete, Failed, Listener, Waiting
-from client.retry import Patience, asked_delay
+from client.lanes import Lanes
+from client.progress import Complete, Failed, Listener
+from client.retry import Patience, asked_delay, pause
 from client.small_files import SmallFile
 from client.speed import SpeedLimit
 from client.wire import Opener, Wire
@@ -47,45 +47,26 @@ class Pipeline:
         self._read_ahead: deque[SmallFile] = deque()
         self._exhausted = False
         self._changed = asyncio.Event()
-        self._results: asyncio.Queue[Complete | Failed | None] = asyncio.Queue()
+        self._lanes: Lanes[Complete | Failed] = Lanes()
 
-    async def results(self) -> AsyncIterator[Complete | Failed]:
+    def results(self) -> AsyncIterator[Complete | Failed]:
         """Raises GaveUp, CannotConnect, SourceChanged, OSError, and what refuses all of them: Unauthorized. Cancelling
         loses nothing that was answered."""
-        running = asyncio.create_task(self._run())
-        running.add_done_callback(lambda _: self._results.put_nowait(None))
-        try:
-            while (result := await self._results.get()) is not None:
-                yield result
-            await running
-        finally:
-            running.cancel()
-            with suppress(asyncio.CancelledError):
-                await asyncio.wait([running])
+        return self._lanes.results(self._run)
 
     async def _run(self) -> None:
         while await self._read_on() or self._unanswered:  # before connecting: a server waits for a header so long
             try:
                 async with self._open_wire() as wire:
                     await self._converse(wire)
-            except ConnectionBroken as broken:
-                await self._pause(broken)
             except TokenRefused as refused:
                 if not await refused.renewed():
                     raise
                 await asyncio.sleep(self._patience.next_delay(refused.message))
-            except TransferError as error:
-                if not error.retryable:
-                    raise
-                await self._pause(error)
-
-    async def _pause(self, error: ConnectionBroken | TransferError) -> None:
-        reason = str(error)
-        seconds = self._patience.next_delay(reason, at_least=asked_delay(error))
-        first = next(iter(self._unanswered.values()), None)
-        name = str(first.header.name) if first is not None else ""
-        self._listener(Waiting(name=name, seconds=seconds, reason=reason))
-        await asyncio.sleep(seconds)
+            except (ConnectionBroken, TransferError) as error:
+                first = next(iter(self._unanswered.values()), None)
+                name = str(first.header.name) if first is not None else ""
+                await pause(error, self._patience, self._listener, name=name)
 
     async def _converse(self, wire: Wire) -> None:
         self._failure: Exception | None = None
@@ -176,15 +157,15 @@ class Pipeline:
         self._patience.progressed()
         name = str(file.header.name)
         if isinstance(message, ErrorMessage):
-            self._results.put_nowait(Failed(name=name, error=message.error))
+            self._lanes.tell(Failed(name=name, error=message.error))
             return
         if not file.has(message.file.digest):
             other = DigestMismatch(
                 f"the server has completed {name!r} with other content", digest=str(message.file.digest)
             )
-            self._results.put_nowait(Failed(name=name, error=other))
+            self._lanes.tell(Failed(name=name, error=other))
             return
         unchanged = bool(message.unchanged)
-        self._results.put_nowait(
+        self._lanes.tell(
             Complete(name=name, file=message.file, sent_bytes=file.sent_bytes, unchanged=unchanged, resumed_at=0)
         )

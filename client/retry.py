@@ -1,11 +1,13 @@
 """How long to wait before the next attempt, and when to give up."""
 
+import asyncio
 import random
 import time
 from collections.abc import Callable, Iterator
 from typing import Final
 
 from client.errors import ConnectionBroken, GaveUp
+from client.progress import Listener, Waiting
 from client.wire import delays
 from transfer.protocol.errors import TransferError
 
@@ -45,6 +47,18 @@ class Patience:
             raise GaveUp(self._give_up_after, reason)
         delay = next(self._delays if own_delays is None else own_delays) * random.uniform(1 - JITTER, 1 + JITTER)
         return min(max(delay, at_least), left)
+
+
+async def pause(
+    error: ConnectionBroken | TransferError, patience: Patience, listener: Listener, *, name: str = ""
+) -> None:
+    """Wait for the next attempt at what is done for `name`, of which `listener` hears. Raises the error itself where
+    trying again does not help, and GaveUp."""
+    if isinstance(error, TransferError) and not error.retryable:
+        raise error
+    seconds = patience.next_delay(str(error), at_least=asked_delay(error))
+    listener(Waiting(name=name, seconds=seconds, reason=str(error)))
+    await asyncio.sleep(seconds)
 
 
 def asked_delay(error: ConnectionBroken | TransferError) -> float:

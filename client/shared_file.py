@@ -3,7 +3,6 @@
 Its name is the server's proposal, of which only a plain file name is taken.
 """
 
-import asyncio
 import base64
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,8 +16,8 @@ from client.downloader import Downloader
 from client.errors import ClientError, ConnectionBroken
 from client.http import HttpApi
 from client.link_urls import LinkUrl, parse_link
-from client.progress import Listener, Waiting, ignore
-from client.retry import GIVE_UP_AFTER, Patience, asked_delay
+from client.progress import Listener, ignore
+from client.retry import GIVE_UP_AFTER, Patience, pause
 from client.server_url import base_url
 from client.speed import SpeedLimit
 from client.tls import tls_context
@@ -96,11 +95,7 @@ async def _first_look(shared: SharedFile, patience: Patience, listener: Listener
         try:
             return await shared.content_info()
         except (ConnectionBroken, TransferError) as error:
-            if isinstance(error, TransferError) and not error.retryable:
-                raise
-            seconds = patience.next_delay(str(error), at_least=asked_delay(error))
-            listener(Waiting(name="", seconds=seconds, reason=str(error)))
-            await asyncio.sleep(seconds)
+            await pause(error, patience, listener)
 
 
 def _file_name(proposed: str | None) -> str:

@@ -1,13 +1,12 @@
 """What a server has under some names, asked for once: the part of its listing in which they are."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import aclosing
 from typing import Final
 
 from client.errors import ConnectionBroken
-from client.progress import Listener, Waiting
-from client.retry import Patience, asked_delay
+from client.progress import Listener
+from client.retry import Patience, pause
 from transfer.protocol.errors import TransferError
 from transfer.protocol.messages import FileEntry
 
@@ -49,11 +48,7 @@ async def persistently(
                     yield entry
             return
         except (ConnectionBroken, TransferError) as error:
-            if isinstance(error, TransferError) and not error.retryable:
-                raise
-            seconds = patience.next_delay(str(error), at_least=asked_delay(error))
-            listener(Waiting(name="", seconds=seconds, reason=str(error)))
-            await asyncio.sleep(seconds)
+            await pause(error, patience, listener)
 
 
 async def _wanted(list_files: ListFiles, names: Collection[str]) -> AsyncIterator[FileEntry]:

@@ -12,9 +12,9 @@ from client.conversation import converse
 from client.credentials import TokenRefused
 from client.errors import ClientError, ConnectionBroken
 from client.growth import FIRST_WINDOWS, MOST_CONNECTIONS, NEAR_SECONDS, Growth, growth_by, window_of
-from client.progress import Ack, Comparing, Complete, Listener, Ready, Resending, Verifying, Waiting
+from client.progress import Ack, Comparing, Complete, Listener, Ready, Resending, Verifying
 from client.read_ahead import ReadAhead
-from client.retry import Patience, asked_delay
+from client.retry import Patience, pause
 from client.several import Meter, Several, Upload
 from client.source import Fingerprint, Source
 from client.spans import SMALLEST_SPAN, FrameSize, Spans
@@ -92,25 +92,15 @@ class Uploader:
                         complete = await self._converse(wire)
                     await self._compare_with_completed(complete.file.digest)
                     return complete
-                except ConnectionBroken as broken:
-                    await self._pause(broken)
                 except TokenRefused as refused:
                     refused.resumable = self._sender.ready is not None
                     if not await refused.renewed():
                         raise
                     await asyncio.sleep(self._patience.next_delay(refused.message))
-                except TransferError as error:
-                    if not error.retryable:
-                        raise
-                    await self._pause(error)
+                except (ConnectionBroken, TransferError) as error:
+                    await pause(error, self._patience, self._listener, name=self._name)
         finally:
             await self._stop_hashing()
-
-    async def _pause(self, error: ConnectionBroken | TransferError) -> None:
-        reason = str(error)
-        seconds = self._patience.next_delay(reason, at_least=asked_delay(error))
-        self._listener(Waiting(name=self._name, seconds=seconds, reason=reason))
-        await asyncio.sleep(seconds)
 
     # ------------------------------------------------------------------------------------------- one connection
 
