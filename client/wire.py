@@ -48,7 +48,8 @@ PONG_SECONDS = 60.0
 """A server whose disk or processor is busy for half a minute is not gone; a network that is, the system notices."""
 STALL_SECONDS = 30.0
 """The network has taken nothing for so long: the connection is gone."""
-LONG_BYTES: Final = 1 << 16
+LENGTH_IN_64_BITS: Final = 1 << 16
+"""From here on the length of a frame takes so many (RFC 6455, section 5.2): no matter of choice."""
 logger = logging.getLogger("towline.client.wire")
 logger.addHandler(logging.NullHandler())
 logger.addFilter(lambda record: record.levelno > logging.DEBUG)
@@ -79,7 +80,7 @@ class _Connection(ClientConnection):
         self.transport.abort()
 
     def send_data(self) -> None:
-        """All that is to be sent, in one write."""
+        """Many frames in one write. Of two parts the loop makes one, or they cost little beside the second."""
         writes = self.protocol.writes
         if len(writes) > 2 and all(writes):  # an empty one stands for the end
             writes[:] = [b"".join(writes)]
@@ -149,14 +150,15 @@ class Wire:
         await self.send_frames([frame])
 
     async def send_frames(self, frames: Iterable[str | bytes]) -> None:
-        """Many small frames in one write: what each costs a system call is more than what it costs to make it."""
+        """One after another, small ones in one write: what each costs a system call is more than what it costs to make
+        it. Returns when the socket has taken them."""
         protocol = self._connection.protocol
         try:
             async with self._connection.send_context():
                 for frame in frames:
                     if isinstance(frame, str):
                         protocol.send_text(frame.encode())
-                    elif len(frame) < LONG_BYTES:
+                    elif len(frame) < LENGTH_IN_64_BITS:
                         protocol.send_binary(frame)
                     else:
                         protocol.writes += _long_frame(frame)
@@ -219,7 +221,7 @@ class Wire:
 
 
 def _long_frame(payload: bytes) -> tuple[bytes, bytes]:
-    """A binary frame of more than 65,535 bytes as a client sends it (RFC 6455, sections 5.2 and 5.3), in two parts:
+    """A binary frame of LENGTH_IN_64_BITS or more as a client sends it (RFC 6455, sections 5.2 and 5.3), in two parts:
     websockets would copy the payload once more to put its head before it."""
     mask = secrets.token_bytes(4)
     head = struct.pack("!BBQ4s", 0x80 | Opcode.BINARY, 0x80 | 127, len(payload), mask)

@@ -140,8 +140,8 @@ def insert_files(connection: Connection, new: Sequence[StoredFile]) -> None:
 
 
 def _file_values(file: StoredFile) -> dict[str, Any]:
-    """As they are kept. No text but the metadata has a NUL, and none a lone surrogate: taking them out of JSON, SQLite
-    would end the one there, and keep the other so that nobody could read it."""
+    """As they are kept. No text but the metadata has a NUL, at which SQLite would end what it takes out of JSON. None
+    has a lone surrogate, which cannot be written as JSON at all: it would fail the whole batch."""
     return {
         "file_id": file.file_id,
         "name": file.name.value,

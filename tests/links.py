@@ -64,17 +64,18 @@ class Passage:
         self.number = number
         """Of its connection, on its link, from 0."""
         self.passed_bytes = 0
+        self.is_over = False
+        """Nothing more passes."""
         self.flowing = asyncio.Event()
         self.flowing.set()
         self.way = way
         self._source = source
         self._sink = sink
-        self._ended = False
 
     def half_close(self) -> None:
         """Tell the receiver that nothing more comes, and drop what still does."""
-        if not self._ended:
-            self._ended = True
+        if not self.is_over:
+            self.is_over = True
             with suppress(OSError):  # it has gone before
                 self._sink.shutdown(socket.SHUT_WR)
 
@@ -117,7 +118,7 @@ class Passage:
 
     async def _pass(self, piece: bytes) -> None:
         await self.flowing.wait()
-        if piece and not self._ended:
+        if piece and not self.is_over:
             self.passed_bytes += len(piece)
             self.way.forwarded_bytes += len(piece)
             await asyncio.get_running_loop().sock_sendall(self._sink, piece)
@@ -178,11 +179,15 @@ class Link:
         """Hold the connection in that direction, once, as soon as so many more bytes have passed that way: not one
         more will before `thaw`. The other direction works. Of several it is the one that has passed most: a browser
         asks for something small beside the file that it sends, and what is wanted is that the file does not arrive."""
-        self._happens_after(self._hold_busiest, upstream, downstream)
+        before = {passage: passage.passed_bytes for pair in self._carriers.values() for passage in pair}
 
-    def _hold_busiest(self, passage: Passage) -> None:
-        rivals = [each for pair in self._carriers.values() for each in pair if each.way is passage.way]
-        max(passage, *rivals, key=lambda rival: rival.passed_bytes).hold()
+        def hold_busiest(passage: Passage) -> None:
+            """Of those that go the same way, the one that has passed most since."""
+            rivals = [each for pair in self._carriers.values() for each in pair if each.way is passage.way]
+            open_rivals = [each for each in rivals if not each.is_over]
+            max(passage, *open_rivals, key=lambda rival: rival.passed_bytes - before.get(rival, 0)).hold()
+
+        self._happens_after(hold_busiest, upstream, downstream)
 
     def _happens_after(self, happening: Happening, upstream: int | None, downstream: int | None) -> None:
         for way, count in ((self.upstream, upstream), (self.downstream, downstream)):

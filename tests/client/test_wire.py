@@ -7,7 +7,7 @@ from random import Random
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
-from client.wire import LONG_BYTES, Wire, open_wire
+from client.wire import LENGTH_IN_64_BITS, Wire, open_wire
 from transfer.protocol import limits
 
 MUCH = 8 * limits.MIB
@@ -27,7 +27,9 @@ async def open_to_an_echo() -> AsyncIterator[Wire]:
         yield wire
 
 
-@pytest.mark.parametrize("size", [0, 1, 125, 126, LONG_BYTES - 1, LONG_BYTES, LONG_BYTES + 1, limits.MIB, MUCH])
+@pytest.mark.parametrize(
+    "size", [0, 1, 125, 126, LENGTH_IN_64_BITS - 1, LENGTH_IN_64_BITS, LENGTH_IN_64_BITS + 1, limits.MIB, MUCH]
+)
 async def test_a_message_of_any_length_arrives_as_it_is(size: int) -> None:
     async with open_to_an_echo() as wire:
         await wire.send_frame(CONTENT[:size])
@@ -35,7 +37,15 @@ async def test_a_message_of_any_length_arrives_as_it_is(size: int) -> None:
 
 
 async def test_messages_of_all_lengths_arrive_together_and_in_order() -> None:
-    messages: list[str | bytes] = ["text", CONTENT[:5], CONTENT[: 2 * LONG_BYTES], "", CONTENT[:LONG_BYTES], b"", "end"]
+    messages: list[str | bytes] = [
+        "text",
+        CONTENT[:5],
+        CONTENT[: 2 * LENGTH_IN_64_BITS],
+        "",
+        CONTENT[:LENGTH_IN_64_BITS],
+        b"",
+        "end",
+    ]
     async with open_to_an_echo() as wire:
         await wire.send_frames(messages)
         assert [await wire.receive_through() for _ in messages] == messages

@@ -89,6 +89,12 @@ def test_the_next_long_payload_of_whichever_connection_comes_to_the_same_place()
 
 
 def test_payloads_that_come_at_a_time_have_each_a_place_of_its_own() -> None:
+    before = PayloadReader()
+    before.feed_data(CONTENT[:LONG_BYTES])
+    reading = before.read_exact(LONG)
+    assert result(reading) is None
+    before.feed_data(CONTENT[LONG_BYTES:LONG])
+    assert result(reading) is not None  # its place is free for one of them
     readers = [PayloadReader() for _ in range(3)]
     readings = [reader.read_exact(LONG) for reader in readers]
     assert [result(reading) for reading in readings] == [None] * 3

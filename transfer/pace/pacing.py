@@ -29,7 +29,8 @@ class Clock(Protocol):
 
 
 class LoopClock:
-    """The clock of the loop that runs."""
+    """The clock that loops go by, and timers of the one that runs: they may come a millisecond early, as a loop looks
+    at the clock once a turn."""
 
     def time(self) -> float:
         return monotonic()

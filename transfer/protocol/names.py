@@ -148,6 +148,8 @@ def _broken_whole_rule(value: str) -> str | None:
 
 def _broken_segment_rule(value: str) -> str | None:
     for segment in value.split("/"):
+        if len(segment.encode()) > MAX_SEGMENT_BYTES:
+            return f"segment longer than {MAX_SEGMENT_BYTES} bytes"
         rule = _broken_rule_of_one(segment)
         if rule is not None:
             return rule
@@ -160,8 +162,6 @@ def _broken_rule_of_one(segment: str) -> str | None:
         return "empty segment"
     if segment in (".", ".."):
         return f"segment {segment!r}"
-    if len(segment.encode()) > MAX_SEGMENT_BYTES:
-        return f"segment longer than {MAX_SEGMENT_BYTES} bytes"
     if segment != segment.strip():
         return "segment with leading or trailing space"
     if segment.endswith("."):
