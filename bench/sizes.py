@@ -2,11 +2,13 @@
 
     ./run bench sizes [--rounds 3] [--full]
 
-10 GiB are sent with --full alone, and once. Sources are sparse files: reading them costs the client no disk, and the
-server writes every byte.
+10 GiB are sent with --full alone, and once; then some GiB are only written, for what that costs where no memory was
+touched before. Sources are sparse files: reading them costs the client no disk, and the server writes every byte.
 """
 
+import os
 import shutil
+import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -16,11 +18,15 @@ from bench.figures import Series, Table, number
 from bench.plots import Lines
 from bench.processes import GIB, MIB, TOWLINE, TowlineServer, Transfer, scratch, transfer
 from bench.report import Report, parser, publish
-from bench.rounds import interleaved
+from bench.rounds import TOUCHED_BYTES, interleaved, prepare
 from transfer.protocol import limits
 
 SIZES: Final = {"1 MiB": MIB, "100 MiB": 100 * MIB, "1 GiB": GIB}
 FULL: Final = {"10 GiB": 10 * GIB}
+WRITTEN_GIB: Final = 4
+LYING_FREE_SECONDS: Final = 10.0
+"""Enough for a virtual machine to give memory back."""
+_CHUNK: Final = b"x" * MIB
 
 
 def sparse(path: Path, size: int) -> Path:
@@ -39,7 +45,24 @@ def measure_one(folder: Path, size: int) -> Transfer:
         shutil.rmtree(data, ignore_errors=True)
 
 
-def measure(rounds: int, *, full: bool) -> dict[str, list[Transfer]]:
+def writing(folder: Path) -> list[float]:
+    """CPU seconds of each GiB of a file that is only written, after what comes before each upload."""
+    path, costs = folder / "written", list[float]()
+    time.sleep(LYING_FREE_SECONDS)
+    prepare()
+    with path.open("wb", buffering=0) as stream:
+        for _ in range(WRITTEN_GIB):
+            began = time.process_time()
+            for _ in range(GIB // MIB):
+                stream.write(_CHUNK)
+            costs.append(time.process_time() - began)
+            os.fdatasync(stream.fileno())
+    path.unlink()
+    return costs
+
+
+def measure(rounds: int, *, full: bool) -> tuple[dict[str, list[Transfer]], list[float]]:
+    """Uploads, and with `full` what `writing` found."""
     with scratch("sizes") as folder:
         need, free = max({**SIZES, **(FULL if full else {})}.values()), shutil.disk_usage(folder).free
         if free < 2 * need:
@@ -47,7 +70,7 @@ def measure(rounds: int, *, full: bool) -> dict[str, list[Transfer]]:
         runs = interleaved({name: partial(measure_one, folder, size) for name, size in SIZES.items()}, rounds)
         if full:
             runs |= interleaved({name: partial(measure_one, folder, size) for name, size in FULL.items()}, 1)
-        return runs
+        return runs, writing(folder) if full else []
 
 
 def table(runs: Mapping[str, Sequence[Transfer]]) -> Table:
@@ -75,7 +98,7 @@ def plots(runs: Mapping[str, Sequence[Transfer]]) -> list[Lines]:
     ]
 
 
-def notes(runs: Mapping[str, Sequence[Transfer]]) -> list[str]:
+def notes(runs: Mapping[str, Sequence[Transfer]], written: Sequence[float]) -> list[str]:
     """What makes each curve, and how it came out between the smallest file and the largest."""
     first, last = next(iter(runs)), list(runs)[-1]
     small, large = _figures(first, runs[first]), _figures(last, runs[last])
@@ -84,14 +107,26 @@ def notes(runs: Mapping[str, Sequence[Transfer]]) -> list[str]:
         f" {first} took {number(small[0])} s, {last} {number(large[0])} s.",
         "Speed and CPU a GiB: what a run costs once is spread over its bytes; the more there are, the more is left of"
         f" the price of a byte alone. {last}: {number(large[3])} MiB/s and {number(large[5])} CPU s/GiB.",
+        *_of_memory(written),
         "Peak memory: beside the programs themselves it is what is on its way, a window of"
         f" {limits.WINDOW // MIB} MiB at most. {first}: {number(small[6])} MiB for the client and {number(small[7])}"
         f" for the server; {last}: {number(large[6])} and {number(large[7])}.",
     ]
 
 
-def facts(runs: Mapping[str, Sequence[Transfer]]) -> dict[str, object]:
+def _of_memory(written: Sequence[float]) -> list[str]:
+    if not written:
+        return []
+    return [
+        f"What is more than the {number(TOUCHED_BYTES / GIB)} GiB that are touched before each run is written to memory"
+        " that lay free, and that a virtual machine has to get back first. The first GiB of a file that is only written"
+        f" takes {number(written[0])} CPU s, the last of {len(written)} GiB {number(written[-1])}."
+    ]
+
+
+def facts(runs: Mapping[str, Sequence[Transfer]], written: Sequence[float]) -> dict[str, object]:
     return {
+        "written_cpu_seconds_a_gib": [round(cost, 2) for cost in written],
         "sizes": {
             name: {
                 "seconds": Series.of(run.seconds for run in found).facts(),
@@ -101,7 +136,7 @@ def facts(runs: Mapping[str, Sequence[Transfer]]) -> dict[str, object]:
                 "server_peak_mib": round(max(run.server.peak_mib for run in found), 1),
             }
             for name, found in runs.items()
-        }
+        },
     }
 
 
@@ -110,8 +145,9 @@ def main() -> None:
     options.add_argument("--rounds", type=int, default=3)
     options.add_argument("--full", action="store_true", help="10 GiB too")
     chosen = options.parse_args()
-    runs = measure(chosen.rounds, full=chosen.full)
-    publish(Report("sizes", [table(runs)], facts(runs), plots=plots(runs), notes=notes(runs)), record=chosen.record)
+    runs, written = measure(chosen.rounds, full=chosen.full)
+    report = Report("sizes", [table(runs)], facts(runs, written), plots=plots(runs), notes=notes(runs, written))
+    publish(report, record=chosen.record)
 
 
 if __name__ == "__main__":

@@ -30,7 +30,9 @@ def test_the_notes_of_sizes_go_from_the_smallest_to_the_largest() -> None:
     def run(seconds: float) -> list[Transfer]:
         return [Transfer(seconds, Usage(1.0, 50.0), Usage(2.0, seconds))]
 
-    seconds, speed, memory = sizes.notes({"1 MiB": run(0.5), "100 MiB": run(2.0), "1 GiB": run(8.0)})
+    uploads = {"1 MiB": run(0.5), "100 MiB": run(2.0), "1 GiB": run(8.0)}
+    seconds, speed, memory = sizes.notes(uploads, [])
+    assert "takes 0.25 CPU s, the last of 2 GiB 2.50" in sizes.notes(uploads, [0.25, 2.5])[2]
     assert "1 MiB took 0.50 s, 1 GiB 8.00 s" in seconds
     assert "1 GiB: 128 MiB/s and 3.00 CPU s/GiB" in speed
     assert "1 GiB: 50.0 and 8.00" in memory
