@@ -174,7 +174,7 @@ class Downloader:
                     return
             except (ConnectionBroken, TransferError) as error:
                 if isinstance(error, TransferError) and not error.retryable:
-                    await self._discard_nothing()
+                    await self._discard_nothing()  # and it is raised
                 await pause(error, self._patience, self._listener, name=str(name))
 
     async def _discard_nothing(self) -> None:
